@@ -1,0 +1,1 @@
+"""Models behind one protocol: Hugging Face transformers, and a scripted double for tests."""

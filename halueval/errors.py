@@ -1,0 +1,59 @@
+"""One family of errors: what a user can mend, and what stopped a run half-way.
+
+Every message is a single line that names what is wrong, where, and what would be right. The command
+line prints it as it is and exits with `exit_code`; no traceback is ever shown for these.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HaluevalError(Exception):
+    """Base of every error that halueval raises on purpose."""
+
+    exit_code = 2
+
+
+class UsageError(HaluevalError):
+    """A name, option or combination of options that cannot be right."""
+
+
+class ConfigError(HaluevalError):
+    """A task or model card that cannot be read or does not fit its schema."""
+
+
+class DataError(HaluevalError):
+    """A data file or data set whose content does not fit the task."""
+
+
+class SourceError(HaluevalError):
+    """A source (hub, path, package) that could not be had, or whose digest is wrong."""
+
+
+class ModelError(HaluevalError):
+    """Weights, tokenizer or adapter that cannot be used."""
+
+
+class IncompleteError(HaluevalError):
+    """The run stopped half-way; what was finished is kept and the same command goes on from there."""
+
+    exit_code = 3
+
+
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """Return a hint naming the nearest valid choices, to be appended to an error line.
+
+    Returns:
+        `"; did you mean 'a' or 'b'?"`, or the first few choices when nothing is close, or `""` when
+        there are no choices at all.
+    """
+    known = sorted(set(choices))
+    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    if close:
+        return "; did you mean " + " or ".join(repr(c) for c in close) + "?"
+    if not known:
+        return ""
+    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+    return f"; choose from: {shown}"

@@ -1,0 +1,1 @@
+"""Scorers: one object for each figure, one file for each family."""
