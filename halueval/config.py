@@ -8,131 +8,31 @@ remote data set code) is refused with the reason. Unknown keys are errors with t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
+from halueval.cardfile import Tagged, key_line, read_yaml
 from halueval.errors import ConfigError, nearest
 from halueval.schema import Kind, OutputType
 
-MAX_YAML_BYTES = 4_000_000
+__all__ = ["Card", "GroupSpec", "MetricSpec", "ModelSpec", "SourceSpec", "Tagged", "TaskSpec", "build", "read_yaml"]
 
-Spec = TypeVar("Spec", bound=BaseModel)
+Spec = TypeVar("Spec", bound="Card")
 
 NAME_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 """Names become directory names, so a name never holds a separator or starts with a dot."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe loader that refuses duplicate keys, which YAML would silently let the last one win."""
-
-
-def _construct_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        key = str(getattr(key_node, "value", ""))
-        if key in seen and key != "<<":
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {key!r} stands twice", key_node.start_mark
-            )
-        seen.add(key)
-    loader.flatten_mapping(node)
-    return {
-        loader.construct_object(k, deep=True): loader.construct_object(v, deep=True) for k, v in node.value
-    }
-
-
-def _refuse_tag(loader: _Loader, suffix: str, node: yaml.Node) -> None:
-    tag = node.tag
-    if tag.startswith("!function"):
-        raise yaml.constructor.ConstructorError(
-            None,
-            None,
-            "!function would run Python from the task file, which halueval never does; "
-            "say it with a template or a registered scorer",
-            node.start_mark,
-        )
-    raise yaml.constructor.ConstructorError(
-        None, None, f"tag {tag!r} would build a Python object; only plain YAML is read", node.start_mark
-    )
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _construct_mapping)
-_Loader.add_multi_constructor("!", _refuse_tag)
-_Loader.add_multi_constructor("tag:yaml.org,2002:python/", _refuse_tag)
-
-
-class _LenientLoader(_Loader):
-    """For files that are only included: a tagged value becomes a marker, refused if it is still there.
-
-    A file included from elsewhere may hold `!function` under keys that the including file replaces;
-    what is replaced is never run, so it need not be refused.
-    """
-
-
-class Tagged(str):
-    """The text of a tagged YAML value that survived into an included mapping."""
-
-    __slots__ = ()
-
-
-def _mark_tag(loader: _Loader, suffix: str, node: yaml.Node) -> Tagged:
-    return Tagged(f"{node.tag} {getattr(node, 'value', '')}")
-
-
-_LenientLoader.add_multi_constructor("!", _mark_tag)
-
-
-def _one_line(text: object) -> str:
-    return " ".join(str(text).split())
-
-
-def read_yaml(path: Path, *, lenient: bool = False) -> dict[str, Any]:
-    """Read one YAML mapping.
-
-    Args:
-        path: the file, UTF-8, at most `MAX_YAML_BYTES`.
-        lenient: keep tagged values as `Tagged` markers (for included files).
-
-    Raises:
-        ConfigError: unreadable, not UTF-8, not YAML, tagged, or not a mapping.
-    """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(raw) > MAX_YAML_BYTES:
-        raise ConfigError(f"{path}: {len(raw):,} bytes; a card has at most {MAX_YAML_BYTES:,}")
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from error
-    try:
-        # Both loaders derive from SafeLoader: no Python object is ever built from a file.
-        value = yaml.load(text, Loader=_LenientLoader if lenient else _Loader)  # noqa: S506
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ConfigError(f"{path}: {where}{_one_line(error.problem or error)}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise ConfigError(f"{path}: not YAML: {_one_line(error)}") from error
-    if not isinstance(value, dict):
-        raise ConfigError(f"{path}: holds a {type(value).__name__}; a card is a mapping of keys to values")
-    return value
-
-
-def _key_line(path: Path, key: str) -> str:
-    """`"line N: "` for a top-level key of the file, or nothing where it is not written there."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return ""
-    for number, line in enumerate(lines, 1):
-        if line.startswith((f"{key}:", f'"{key}":', f"'{key}':")):
-            return f"line {number}: "
-    return ""
 
 
 def _as_list(value: Any) -> Any:
@@ -161,6 +61,22 @@ StringList = Annotated[list[str], BeforeValidator(_as_list)]
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=False)
+
+
+class Card(_Strict):
+    """A task, group or model as a file says it."""
+
+    _path: Path | None = PrivateAttr(default=None)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, or None for a card that was made up for a path or a hub id."""
+        return self._path
+
+    @property
+    def directory(self) -> Path | None:
+        """Where relative sources of the card start from."""
+        return self._path.parent if self._path else None
 
 
 class SourceSpec(_Strict):
@@ -244,7 +160,7 @@ class ClassifierSettings(_Strict):
     labels: list[StringList]
 
 
-class TaskSpec(_Strict):
+class TaskSpec(Card):
     """One task as its YAML says it, includes resolved. See `docs/tasks.md` for every key."""
 
     task: Name
@@ -320,7 +236,7 @@ class TaskSpec(_Strict):
         return self.test_split or self.validation_split or self.training_split
 
 
-class GroupSpec(_Strict):
+class GroupSpec(Card):
     """A named list of tasks; `limit` is the default number of rows for each of them."""
 
     group: Name
@@ -332,7 +248,7 @@ class GroupSpec(_Strict):
     metadata: dict[str, Any] = {}
 
 
-class ModelSpec(_Strict):
+class ModelSpec(Card):
     """One model as its card says it."""
 
     name: Name
@@ -351,19 +267,38 @@ class ModelSpec(_Strict):
     labels: dict[str, str] = {}
     input_prefix: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _digest_to_source(cls, value: Any) -> Any:
+        """Hand `sha256` and `revision` of the card to its one source, which is what they are about."""
+        if not isinstance(value, dict):
+            return value
+        beside = {key: value[key] for key in ("sha256", "revision") if value.get(key) is not None}
+        sources = _as_sources(value.get("source"))
+        if not beside or not sources:
+            return value
+        if len(sources) > 1:
+            raise ValueError(f"{' and '.join(beside)} beside several sources; write it with the source it is of")
+        if isinstance(sources[0], dict):
+            sources = [{**beside, **sources[0]}]
+        return {**value, "source": sources}
 
-def _describe(error: ValidationError, spec: type[BaseModel], path: Path) -> str:
+
+def _describe(error: ValidationError, spec: type[BaseModel], path: Path, origins: Mapping[str, Path]) -> str:
     """The first problem of a validation as one line with file, line and key."""
     problem = error.errors(include_url=False)[0]
     location = [str(part) for part in problem["loc"]]
     top = location[0] if location else ""
-    where = f"{path}: {_key_line(path, top)}"
+    file = origins.get(top, path)
+    where = f"{file}: {key_line(file, top)}"
     dotted = ".".join(location)
     if problem["type"] == "extra_forbidden":
         owner = spec.model_fields if len(location) == 1 else {}
         return f"{where}unknown key {dotted!r}{nearest(location[-1], owner)}"
     if problem["type"] == "missing":
         return f"{where}needs the key {dotted!r}"
+    if not location:
+        return f"{where}{problem['msg'].removeprefix('Value error, ')}"
     return f"{where}{dotted}: {problem['msg']} (found {_short(problem.get('input'))})"
 
 
@@ -372,20 +307,45 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def build(spec: type[Spec], value: dict[str, Any], path: Path) -> Spec:
+def _tagged(value: Any) -> Iterator[Tagged]:
+    """Every tagged value, however deep."""
+    if isinstance(value, Tagged):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _tagged(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _tagged(item)
+
+
+def build(
+    spec: type[Spec], value: dict[str, Any], path: Path | None, origins: Mapping[str, Path] | None = None
+) -> Spec:
     """Check a mapping against `spec`.
+
+    Args:
+        spec: the class of card.
+        value: the mapping, includes resolved.
+        path: its file, which becomes `Card.path`; None for a card that stands in no file.
+        origins: for keys that came from an included file, that file, so that errors name it.
 
     Raises:
         ConfigError: unknown key, wrong type, missing key, or code in the file; one line, with the line
             number where the key is written.
     """
+    shown = path or Path("model")
+    files = origins or {}
     for key, item in value.items():
-        if isinstance(item, Tagged):
+        for tagged in _tagged(item):
+            file = files.get(str(key), shown)
             raise ConfigError(
-                f"{path}: {_key_line(path, str(key))}{key}: {item.split()[0]} would run Python from the task "
+                f"{file}: {key_line(file, str(key))}{key}: {tagged.split()[0]} would run Python from the task "
                 "file, which halueval never does; say it with a template or a registered scorer"
             )
     try:
-        return spec.model_validate(value)
+        card = spec.model_validate(value)
     except ValidationError as error:
-        raise ConfigError(_describe(error, spec, path)) from error
+        raise ConfigError(_describe(error, spec, shown, files)) from error
+    card._path = path
+    return card
