@@ -1,0 +1,74 @@
+"""The backend protocol: what the runner needs of a model, and nothing of how it is run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, runtime_checkable
+
+from halueval.engine.accounting import Accounting
+from halueval.engine.batching import Budget, Cost
+from halueval.schema import Request, Response
+
+Architecture = Literal["causal", "seq2seq", "classifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdentity:
+    """What makes a model the model it is: digests of content, never paths.
+
+    Everything here goes into a run's identity, except what is marked as description.
+    """
+
+    weights_sha256: str
+    config_sha256: str
+    tokenizer_sha256: str
+    chat_template_sha256: str | None
+    adapter_sha256: str | None
+    architecture: Architecture
+    dtype: str
+    name: str = ""
+    source: str = ""
+    base: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """Whether prompts are wrapped in the model's chat template, and with which system message."""
+
+    apply: bool = False
+    system_instruction: str | None = None
+
+
+@dataclass(slots=True)
+class BatchResult:
+    """Responses of one batch, in the order of its requests, and what it cost."""
+
+    responses: list[Response]
+    accounting: Accounting = field(default_factory=Accounting)
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A loaded model.
+
+    All requests of one `run` call are of one type. A request that cannot be run yields a
+    `FailedResponse`; an exception means that the whole run cannot go on.
+    """
+
+    architecture: Architecture
+    device: str
+    num_parameters: int | None
+    warnings: list[str]
+
+    def budget(self, *, tokens: int | None, batch_size: int | None) -> Budget:
+        """Limits of one forward pass; None means automatic."""
+
+    def costs(self, requests: Sequence[Request]) -> list[Cost]:
+        """Tokens that each request costs, for planning batches."""
+
+    def run(self, requests: Sequence[Request]) -> BatchResult:
+        """Run one batch."""
+
+    def peak_memory_bytes(self) -> int:
+        """Largest memory used so far."""

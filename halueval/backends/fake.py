@@ -1,0 +1,106 @@
+"""A small scripted model for tests, public so that users can test their own tasks and scorers with it.
+
+It answers from a table or a function, deterministically and instantly, and counts what it was asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from halueval.backends.base import Architecture, BatchResult
+from halueval.engine.accounting import Accounting
+from halueval.engine.batching import Budget, Cost
+from halueval.schema import (
+    ClassificationRequest,
+    ClassificationResponse,
+    GenerationRequest,
+    GenerationResponse,
+    LoglikelihoodRequest,
+    LoglikelihoodResponse,
+    Request,
+    Response,
+    RollingRequest,
+    sha256_text,
+)
+
+
+def hashed_loglikelihood(context: str, text: str) -> float:
+    """A log-likelihood in nats that depends on both texts, is negative, and is the same everywhere."""
+    fraction = int(sha256_text(f"{context}\x00{text}")[:8], 16) / 2**32
+    return -(0.5 + fraction) * (1 + len(text.split()))
+
+
+class FakeBackend:
+    """Backend that needs no model.
+
+    Args:
+        answers: prompt to generated text, or a function of the prompt; prompts not in the table get
+            `default`.
+        default: answer to everything else.
+        loglikelihood: function of context and continuation; a hash of both unless given.
+        labels: class names of a classification head.
+        architecture: what kind of model to be.
+        fail_after: raise KeyboardInterrupt after so many batches, as Ctrl-C would.
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[str, str] | Callable[[str], str] | None = None,
+        *,
+        default: str = "I don't know.",
+        loglikelihood: Callable[[str, str], float] = hashed_loglikelihood,
+        labels: Sequence[str] = ("LABEL_0", "LABEL_1"),
+        architecture: Architecture = "causal",
+        fail_after: int | None = None,
+    ) -> None:
+        self.answers = answers or {}
+        self.default = default
+        self.loglikelihood = loglikelihood
+        self.labels = tuple(labels)
+        self.architecture: Architecture = architecture
+        self.fail_after = fail_after
+        self.device = "cpu"
+        self.num_parameters: int | None = 0
+        self.warnings: list[str] = []
+        self.batches: list[list[Request]] = []
+
+    def budget(self, *, tokens: int | None, batch_size: int | None) -> Budget:
+        """A budget of 64 words a pass unless told otherwise."""
+        return Budget(tokens=tokens or 64, scored=2**31, batch_size=batch_size)
+
+    def costs(self, requests: Sequence[Request]) -> list[Cost]:
+        """One token a word."""
+        return [Cost(self._words(request), 1) for request in requests]
+
+    def _words(self, request: Request) -> int:
+        if isinstance(request, LoglikelihoodRequest):
+            return len(f"{request.context}{request.continuation}".split())
+        if isinstance(request, GenerationRequest):
+            return len(request.context.split())
+        return len(request.text.split())
+
+    def run(self, requests: Sequence[Request]) -> BatchResult:
+        """Answer one batch."""
+        if self.fail_after is not None and len(self.batches) >= self.fail_after:
+            raise KeyboardInterrupt
+        self.batches.append(list(requests))
+        tokens = sum(self._words(request) for request in requests)
+        accounting = Accounting(len(requests), tokens, tokens, 0, 1)
+        return BatchResult([self._answer(request) for request in requests], accounting)
+
+    def _answer(self, request: Request) -> Response:
+        if isinstance(request, LoglikelihoodRequest):
+            value = self.loglikelihood(request.context, request.continuation)
+            return LoglikelihoodResponse(value, max(len(request.continuation.split()), 1))
+        if isinstance(request, RollingRequest):
+            return LoglikelihoodResponse(self.loglikelihood("", request.text), max(len(request.text.split()), 1))
+        if isinstance(request, ClassificationRequest):
+            value = 0.0 if len(request.text) % 2 else -5.0
+            return ClassificationResponse({name: value - i for i, name in enumerate(self.labels)}, 1)
+        answers = self.answers
+        text = answers(request.context) if callable(answers) else answers.get(request.context, self.default)
+        return GenerationResponse(text, len(text.split()), "stop", -0.1 * max(len(text.split()), 1))
+
+    def peak_memory_bytes(self) -> int:
+        """Nothing to speak of."""
+        return 0

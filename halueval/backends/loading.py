@@ -1,0 +1,338 @@
+"""From a model card to a loaded transformers model: files, GGUF conversion, architecture, dtype, adapter.
+
+`locate` needs no torch and is enough to identify a run; `load` is called only when something must be run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from halueval.backends.base import Architecture, ModelIdentity
+from halueval.backends.fingerprint import (
+    adapter_sha256,
+    chat_template,
+    config_sha256,
+    read_json,
+    tokenizer_sha256,
+    weights_sha256,
+)
+from halueval.config import ModelSpec
+from halueval.errors import ModelError, UsageError
+from halueval.schema import sha256_text
+from halueval.source import Progress, cache_dir, fetch_first, file_sha256
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+logger = logging.getLogger("halueval")
+
+CONVERSION_VERSION = 1
+"""Raised when the conversion of GGUF would write other tensors; part of the cache's key."""
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedModel:
+    """Files of a model on this machine and the digests that identify them."""
+
+    spec: ModelSpec
+    directory: Path
+    source: str
+    weights_sha256: str
+    architecture: Architecture
+    adapter: Path | None
+
+    def identity(self, dtype: str) -> ModelIdentity:
+        """Digests of everything that determines what the model answers."""
+        template = chat_template(self.directory)
+        return ModelIdentity(
+            weights_sha256=self.weights_sha256,
+            config_sha256=config_sha256(self.directory),
+            tokenizer_sha256=tokenizer_sha256(self.directory),
+            chat_template_sha256=None if template is None else sha256_text(template),
+            adapter_sha256=None if self.adapter is None else adapter_sha256(self.adapter),
+            architecture=self.architecture,
+            dtype=dtype,
+            name=display_name(self.spec, self.adapter),
+            source=self.source,
+            base=self.spec.base,
+        )
+
+
+def display_name(spec: ModelSpec, adapter: Path | None) -> str:
+    """Name of the model in results: the card's, with the adapter's directory behind a plus sign."""
+    return spec.name if adapter is None else f"{spec.name}+{adapter.name}"
+
+
+def locate(spec: ModelSpec, *, adapter: Path | None, progress: Progress | None = None) -> LocatedModel:
+    """Find (or fetch) a model's files and identify them.
+
+    Args:
+        spec: the card; relative paths start from its directory.
+        adapter: PEFT adapter that takes the place of the card's own.
+        progress: told of a download.
+
+    Raises:
+        SourceError: no source of the card could be had.
+        ModelError: no usable weights, no tokenizer, or an architecture that does not fit the card.
+    """
+    fetched = fetch_first(spec.source, base=spec.directory, what=spec.name, progress=progress)
+    path = fetched.path
+    if path.is_file():
+        if path.suffix != ".gguf":
+            raise ModelError(f"{path}: a model is a directory with safetensors, or a .gguf file")
+        weights = file_sha256(path)
+        directory = convert_gguf(path, weights)
+    else:
+        ggufs = sorted(path.glob("*.gguf"))
+        if len(ggufs) == 1 and not any(path.glob("*.safetensors")):
+            weights = file_sha256(ggufs[0])
+            directory = convert_gguf(ggufs[0], weights)
+        else:
+            directory, weights = path, weights_sha256(path)
+    tokenizer_sha256(directory)
+    if adapter is None and spec.adapter is not None:
+        adapter = (spec.directory or Path()) / spec.adapter
+    if adapter is not None:
+        adapter_sha256(adapter)
+    return LocatedModel(spec, directory, fetched.source, weights, _architecture(spec, directory), adapter)
+
+
+def _architecture(spec: ModelSpec, directory: Path) -> Architecture:
+    """Which of the three ways of using a model fits; from `config.json`, held against the card."""
+    names = read_json(directory / "config.json").get("architectures") or []
+    name = str(names[0]) if names else ""
+    found: Architecture | None = None
+    if name.endswith("ForSequenceClassification"):
+        found = "classifier"
+    elif name.endswith("ForConditionalGeneration"):
+        found = "seq2seq"
+    elif name.endswith(("ForCausalLM", "LMHeadModel")):
+        found = "causal"
+    if spec.architecture is not None and found not in (None, spec.architecture):
+        raise ModelError(
+            f"model {spec.name}: the card says architecture {spec.architecture!r}, but its config.json names {name}, "
+            f"which is {found!r}; mend the card"
+        )
+    architecture = spec.architecture or found
+    if architecture is None:
+        raise ModelError(
+            f"{directory}/config.json: architecture {name or '(none)'} is not one that halueval runs; it needs "
+            "…ForCausalLM, …ForConditionalGeneration or …ForSequenceClassification"
+        )
+    return architecture
+
+
+def resolve_device(device: str) -> str:
+    """`auto` to the best device there is; anything else checked.
+
+    Raises:
+        UsageError: not a device, or one that this machine does not have.
+    """
+    import torch
+
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        wanted = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"--device {device!r} is not a device; use auto, cpu, cuda, cuda:0 … or mps") from error
+    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
+        raise UsageError(
+            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
+        )
+    if wanted.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("--device mps: this machine has none; use auto or cpu")
+    if wanted.type not in ("cpu", "cuda", "mps"):
+        raise UsageError(f"--device {device!r} is not supported; use auto, cpu, cuda, cuda:0 … or mps")
+    return device
+
+
+def resolve_dtype(dtype: str, spec: ModelSpec, device: str) -> str:
+    """`auto` to float32 on a CPU, and to the half precision that an accelerator is fast at."""
+    wanted = dtype if dtype != "auto" else spec.dtype
+    if wanted != "auto":
+        if wanted not in DTYPES:
+            raise UsageError(f"--dtype {wanted!r} is not one of auto, {', '.join(DTYPES)}")
+        return wanted
+    if device.startswith("cuda"):
+        import torch
+
+        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+    return "float16" if device.startswith("mps") else "float32"
+
+
+def convert_gguf(path: Path, digest: str) -> Path:
+    """Directory with the dequantised float32 weights and tokenizer of a GGUF file, made once.
+
+    The directory is built under another name and renamed when it is whole, so that a conversion that
+    was killed is never taken for a model, and two at once do no harm.
+
+    Raises:
+        ModelError: not a GGUF file, or of an architecture that transformers cannot read from GGUF.
+    """
+    import filelock
+
+    target = cache_dir() / "converted" / f"{digest}-v{CONVERSION_VERSION}"
+    if target.is_dir():
+        return target
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(f"{target}.lock"):
+        if target.is_dir():
+            return target
+        for stale in target.parent.glob(f"{digest}-v{CONVERSION_VERSION}.tmp-*"):
+            shutil.rmtree(stale)
+        logger.info("converting %s to safetensors (once)", path.name)
+        work = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp-", dir=target.parent))
+        try:
+            _write_converted(path, work)
+            os.replace(work, target)
+        except OSError as error:
+            raise ModelError(f"{path}: cannot be converted into {target.parent}: {error}") from error
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return target
+
+
+def _write_converted(path: Path, directory: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        # transformers draws a bar of its own for this, whatever its settings say.
+        with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
+            )
+            # The quantiser would make save_pretrained refuse, though nothing is quantised any more.
+            model.hf_quantizer = None
+            model.is_quantized = False
+            if hasattr(model.config, "quantization_config"):
+                del model.config.quantization_config
+            model.config._name_or_path = ""
+            model.save_pretrained(directory)
+            tokenizer.save_pretrained(directory)
+    except (ValueError, KeyError, ImportError, NotImplementedError) as error:
+        raise ModelError(f"{path}: not readable as GGUF by transformers: {_first_line(error)}") from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+
+
+class quiet_transformers:  # noqa: N801  # used like a function, as contextlib's own are
+    """Silence progress bars and hints of transformers while loading; halueval says what matters itself."""
+
+    def __enter__(self) -> None:
+        from transformers.utils import logging as hf_logging
+
+        self.verbosity = hf_logging.get_verbosity()
+        self.bars = hf_logging.is_progress_bar_enabled()
+        hf_logging.set_verbosity_error()
+        hf_logging.disable_progress_bar()
+
+    def __exit__(self, *_: object) -> None:
+        from transformers.utils import logging as hf_logging
+
+        hf_logging.set_verbosity(self.verbosity)
+        if self.bars:
+            hf_logging.enable_progress_bar()
+
+
+def load(
+    located: LocatedModel, *, device: str, dtype: str, trust_remote_code: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Load weights onto the device, with the adapter where there is one.
+
+    Raises:
+        ModelError: files that do not fit together, or code that would have to be run.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import (
+        AutoModelForCausalLM,
+        AutoModelForSeq2SeqLM,
+        AutoModelForSequenceClassification,
+        AutoTokenizer,
+    )
+
+    loaders: dict[Architecture, Any] = {
+        "causal": AutoModelForCausalLM,
+        "seq2seq": AutoModelForSeq2SeqLM,
+        "classifier": AutoModelForSequenceClassification,
+    }
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(located.directory, **options)
+            model, report = loaders[located.architecture].from_pretrained(
+                located.directory,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **options,
+            )
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"model {located.spec.name}: needs Python code of its own; read it, then pass --trust-remote-code"
+            ) from error
+        raise ModelError(
+            f"model {located.spec.name}: cannot be loaded from {located.directory}: {_first_line(error)}"
+        ) from error
+    missing = sorted(report.get("missing_keys") or ())
+    if missing:
+        raise ModelError(
+            f"model {located.spec.name}: the weights lack {missing[0]} ({len(missing)} tensors missing), which "
+            "would be left random; save the model again with all its layers"
+        )
+    if located.adapter is not None:
+        model = attach_adapter(model, located.adapter)
+    return model.to(device).eval(), tokenizer
+
+
+def attach_adapter(model: Any, directory: Path) -> Any:
+    """The model with a PEFT adapter on it.
+
+    Raises:
+        ModelError: peft is not installed, or the adapter does not fit the model.
+    """
+    try:
+        from peft import PeftModel
+    except ImportError as error:
+        raise ModelError("adapters need peft: pip install 'halueval[adapters]'") from error
+    try:
+        return PeftModel.from_pretrained(model, str(directory), local_files_only=True)
+    except (ValueError, KeyError, RuntimeError, OSError) as error:
+        raise ModelError(f"adapter {directory}: does not fit the model: {_first_line(error)}") from error
+
+
+def adapter_changes_logits(model: Any, probe: torch.Tensor) -> bool:
+    """Whether the adapter changes any logit of a probe; shape of `probe` (1, length), token ids.
+
+    An adapter that changes nothing was trained for other module names or never trained at all, and
+    its results would be the base's under another name.
+    """
+    import torch
+
+    inputs = {"input_ids": probe.to(model.device)}
+    if model.config.is_encoder_decoder:
+        inputs["decoder_input_ids"] = inputs["input_ids"]
+    with torch.inference_mode():
+        adapted = model(**inputs).logits
+        with model.disable_adapter():
+            plain = model(**inputs).logits
+    return not torch.equal(adapted, plain)

@@ -1,0 +1,185 @@
+"""Log-likelihoods of token rows with a decoder or an encoder-decoder.
+
+Logits are computed only where a token is scored: a hook on the output embedding picks those positions
+out of the hidden states before the vocabulary product, so whatever the model does to its logits
+afterwards (soft-capping in Gemma 2, scaling in Granite and Cohere) still happens. Log-softmax is taken in
+float32 whatever the weights' dtype.
+
+Seam: `score_decoder_rows` is the only place that knows that rows are padded side by side. A scheduler
+that shares prefixes replaces it and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from halueval.engine.accounting import Accounting
+from halueval.engine.encoding import Row
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+LOGIT_BYTES = 2**28
+"""Float32 logits held at once while normalising; more brings no speed."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Natural-log probability of each scored token of a row, and whether each was the likeliest."""
+
+    logprobs: tuple[float, ...]
+    is_greedy: bool
+
+
+@contextmanager
+def _only_positions(model: PreTrainedModel, index: torch.Tensor) -> Iterator[list[bool]]:
+    """Make the output embedding see only the flat positions `index`; yields a flag set when it did."""
+    head = model.get_output_embeddings()
+    fired: list[bool] = []
+
+    def pick(_module: object, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        fired.append(True)
+        hidden = args[0]
+        return (hidden.reshape(1, -1, hidden.shape[-1]).index_select(1, index), *args[1:])
+
+    if head is None:
+        yield fired
+        return
+    handle = head.register_forward_pre_hook(pick)
+    try:
+        yield fired
+    finally:
+        handle.remove()
+
+
+def token_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of `targets` under `logits`, in float32, in slices of bounded memory.
+
+    Args:
+        logits: shape (n, vocabulary), any float dtype.
+        targets: shape (n,), token ids.
+
+    Returns:
+        Log-probabilities of shape (n,), float32, and whether each target is the argmax, shape (n,).
+    """
+    import torch
+
+    step = max(LOGIT_BYTES // (4 * logits.shape[-1]), 1)
+    values, greedy = [], []
+    for start in range(0, logits.shape[0], step):
+        piece = logits[start : start + step].float()
+        target = targets[start : start + step]
+        # torch's CPU log_softmax is 8e-6 nats a token above the exact value, logsumexp is not; but it is what
+        # every published figure was computed with, and a comparison must not differ by a choice of kernel.
+        values.append(piece.log_softmax(-1).gather(1, target[:, None])[:, 0])
+        greedy.append(piece.argmax(-1) == target)
+    return torch.cat(values), torch.cat(greedy)
+
+
+def _scores(
+    logits: torch.Tensor, fired: list[bool], index: torch.Tensor, targets: torch.Tensor, sizes: Sequence[int]
+) -> list[TokenScores]:
+    flat = logits.reshape(-1, logits.shape[-1])
+    if not fired:  # a model whose output embedding is not a module of its own gives logits everywhere
+        flat = flat.index_select(0, index)
+    values, greedy = token_logprobs(flat, targets)
+    value_list, greedy_list = values.tolist(), greedy.tolist()
+    out, start = [], 0
+    for size in sizes:
+        end = start + size
+        out.append(TokenScores(tuple(value_list[start:end]), all(greedy_list[start:end])))
+        start = end
+    return out
+
+
+def score_decoder_rows(
+    model: PreTrainedModel, rows: Sequence[Row], *, pad: int, accounting: Accounting
+) -> list[TokenScores]:
+    """Score rows with a causal language model in one pass, padded on the right.
+
+    Tokens attend to the left only, so padding on the right changes nothing but the shape.
+    """
+    import torch
+
+    width = max(len(row.ids) for row in rows) - 1
+    inputs = torch.full((len(rows), width), pad, dtype=torch.long)
+    mask = torch.zeros((len(rows), width), dtype=torch.long)
+    index: list[int] = []
+    targets: list[int] = []
+    for i, row in enumerate(rows):
+        fed = len(row.ids) - 1
+        inputs[i, :fed] = torch.tensor(row.ids[:-1], dtype=torch.long)
+        mask[i, :fed] = 1
+        index.extend(range(i * width + fed - row.num_scored, i * width + fed))
+        targets.extend(row.ids[-row.num_scored :])
+    device = model.device
+    where = torch.tensor(index, device=device)
+    with torch.inference_mode(), _only_positions(model, where) as fired:
+        logits = model(
+            input_ids=inputs.to(device), attention_mask=mask.to(device), use_cache=False, return_dict=True
+        ).logits
+        scores = _scores(
+            logits, fired, where, torch.tensor(targets, device=device), [row.num_scored for row in rows]
+        )
+    real = sum(len(row.ids) - 1 for row in rows)
+    accounting.forward_passes += 1
+    accounting.tokens_computed += real
+    accounting.tokens_padding += len(rows) * width - real
+    return scores
+
+
+def score_encoder_decoder_rows(
+    model: PreTrainedModel,
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Row],
+    *,
+    pad: int,
+    accounting: Accounting,
+) -> list[TokenScores]:
+    """Score target rows given source token lists with an encoder-decoder, in one pass.
+
+    Args:
+        model: encoder-decoder with a language-model head.
+        sources: encoder ids, special tokens included.
+        targets: decoder rows, led by the decoder's start token.
+        pad: id of the padding token.
+        accounting: counters to add to.
+    """
+    import torch
+
+    device = model.device
+    source_width = max(len(s) for s in sources)
+    target_width = max(len(t.ids) for t in targets) - 1
+    encoder_ids = torch.full((len(sources), source_width), pad, dtype=torch.long)
+    encoder_mask = torch.zeros((len(sources), source_width), dtype=torch.long)
+    decoder_ids = torch.full((len(sources), target_width), pad, dtype=torch.long)
+    index: list[int] = []
+    wanted: list[int] = []
+    for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        encoder_ids[i, : len(source)] = torch.tensor(source, dtype=torch.long)
+        encoder_mask[i, : len(source)] = 1
+        fed = len(target.ids) - 1
+        decoder_ids[i, :fed] = torch.tensor(target.ids[:-1], dtype=torch.long)
+        index.extend(range(i * target_width + fed - target.num_scored, i * target_width + fed))
+        wanted.extend(target.ids[-target.num_scored :])
+    where = torch.tensor(index, device=device)
+    with torch.inference_mode(), _only_positions(model, where) as fired:
+        logits = model(
+            input_ids=encoder_ids.to(device),
+            attention_mask=encoder_mask.to(device),
+            decoder_input_ids=decoder_ids.to(device),
+            use_cache=False,
+            return_dict=True,
+        ).logits
+        scores = _scores(
+            logits, fired, where, torch.tensor(wanted, device=device), [t.num_scored for t in targets]
+        )
+    real = sum(len(s) + len(t.ids) - 1 for s, t in zip(sources, targets, strict=True))
+    accounting.forward_passes += 1
+    accounting.tokens_computed += real
+    accounting.tokens_padding += len(sources) * (source_width + target_width) - real
+    return scores

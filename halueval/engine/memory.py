@@ -1,0 +1,120 @@
+"""How much fits on the device, and what to do when it did not.
+
+The budget is a function of the model and of the device's size, never of what happens to be free at the
+moment: batches, and with them the last bits of every score, must not depend on what else is running.
+What is free is found out the honest way: on out-of-memory the batch is halved and the work goes on.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from halueval.engine.batching import Budget
+from halueval.schema import FailedResponse
+
+if TYPE_CHECKING:
+    import torch
+
+logger = logging.getLogger("halueval")
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+OUT_OF_MEMORY = "out of memory with this request alone"
+
+CPU_TOKENS = 4096
+"""Padded tokens of a pass on a CPU: enough to keep the cores in matrix products, small enough for caches."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, on any device and in any of torch's ways to say it."""
+    import torch
+
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "can't allocate memory" in text or "cublas_status_alloc_failed" in text
+    )
+
+
+def release(device: torch.device) -> None:
+    """Give cached blocks back to the device, so that the halved batch finds room."""
+    import torch
+
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes of memory that the device has in all."""
+    import torch
+
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def default_budget(
+    device: torch.device, *, parameter_bytes: int, cache_bytes_per_token: int, vocab_size: int
+) -> Budget:
+    """Token budget of one pass from the size of the device and the model.
+
+    On an accelerator a third of what the weights leave goes to cache and activations (taken as three
+    times the cache), a third to float32 logits, and a third stays in reserve.
+    """
+    free = max(total_memory(device) - parameter_bytes, 256 * 2**20)
+    scored = max(int(free / 3 / (vocab_size * 4 * 2)), 64)
+    if device.type == "cpu":
+        return Budget(tokens=CPU_TOKENS, scored=min(scored, 2048))
+    tokens = int(free / 3 / max(cache_bytes_per_token * 3, 1))
+    return Budget(tokens=max(min(tokens, 2**18), 512), scored=min(scored, 2**15))
+
+
+def run_halving(
+    run: Callable[[Sequence[Item]], list[Result]],
+    items: Sequence[Item],
+    device: torch.device,
+) -> list[Result | FailedResponse]:
+    """Run a batch; on out-of-memory run its halves instead, down to single items.
+
+    Returns:
+        A result for each item, in order; `FailedResponse(OUT_OF_MEMORY)` for an item that did not fit
+        even alone.
+    """
+    out_of_memory = False
+    try:
+        return list(run(items))
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        out_of_memory = True
+    # Outside the handler: the traceback would keep the failed pass's tensors alive.
+    assert out_of_memory
+    release(device)
+    if len(items) == 1:
+        logger.warning("one request does not fit into the memory of %s", device)
+        return [FailedResponse(OUT_OF_MEMORY)]
+    half = len(items) // 2
+    logger.warning("out of memory on %s with %d requests; going on with %d", device, len(items), half)
+    return run_halving(run, items[:half], device) + run_halving(run, items[half:], device)
+
+
+def peak_memory_bytes(device: torch.device | None) -> int:
+    """Largest memory used so far: allocated on the accelerator, resident set of the process on a CPU."""
+    if device is not None and device.type == "cuda":
+        import torch
+
+        return int(torch.cuda.max_memory_allocated(device))
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
