@@ -1,3 +1,29 @@
-"""halueval: did fine-tuning make the language model hallucinate more, where, and how much."""
+"""halueval: did fine-tuning make the language model hallucinate more, where, and how much.
+
+>>> import tempfile
+>>> from pathlib import Path
+>>> import halueval
+>>> halueval.load_run(Path(tempfile.gettempdir()) / "no-such-run")
+Traceback (most recent call last):
+halueval.errors.DataError: ...no-such-run: holds no run.json; no such directory
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from halueval.api import Run, load_run, run
+
+__all__ = ["Run", "__version__", "load_run", "run"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the API at the first use, so that the command line starts in a blink."""
+    if name in ("Run", "load_run", "run"):
+        from halueval import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'halueval' has no attribute {name!r}")

@@ -1,0 +1,237 @@
+"""The Python API: what the command line does, as functions.
+
+import halueval
+
+runs = halueval.run("smollm2-135m-instruct", "facts_qa", limit=100)
+runs[0].metrics.loc["exact_match", ["value", "ci_low", "ci_high"]]
+runs[0].samples.query("state == 'hallucinated'")[["prompt", "response", "target"]]
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from halueval.backends.base import ChatSettings
+from halueval.backends.loading import LocatedModel, locate, resolve_device, resolve_dtype
+from halueval.config import TaskSpec
+from halueval.dataset import LoadedData, load_data
+from halueval.errors import IncompleteError, UsageError
+from halueval.plan import available_needs, check_fit
+from halueval.registry import Registry
+from halueval.runner import ModelHandle, Observer, RunSettings, SilentObserver, prepare, run_task
+from halueval.scorers.base import Scorer
+from halueval.scorers.catalog import create, create_from_spec, default_scorers
+from halueval.source import Progress
+from halueval.store import Run, load_run
+
+if TYPE_CHECKING:
+    from halueval.backends.base import Backend
+
+__all__ = ["Run", "load_run", "run"]
+
+logger = logging.getLogger("halueval")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Everything that `halueval run` can be told, apart from models and tasks."""
+
+    settings: RunSettings = field(default_factory=RunSettings)
+    device: str = "auto"
+    dtype: str = "auto"
+    adapter: Path | None = None
+    data: Path | None = None
+    include_path: tuple[Path, ...] = ()
+    trust_remote_code: bool = False
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A task with its data and scorers, checked before any model is touched."""
+
+    task: TaskSpec
+    data: LoadedData
+    limit: int | None
+
+
+def run(
+    model: str | Sequence[str],
+    task: str | Sequence[str],
+    *,
+    limit: int | None = None,
+    num_fewshot: int | None = None,
+    seed: int = 0,
+    batch_size: int | None = None,
+    max_tokens_per_batch: int | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    adapter: str | Path | None = None,
+    data: str | Path | None = None,
+    apply_chat_template: bool = False,
+    system_instruction: str | None = None,
+    include_path: Sequence[str | Path] = (),
+    fresh: bool = False,
+    output: str | Path = "results",
+    trust_remote_code: bool = False,
+    observer: Observer | None = None,
+) -> list[Run]:
+    """Run models on tasks and return the finished runs, in the order models × tasks.
+
+    A run that is already complete under `output` is read, not repeated; one that was interrupted goes on.
+
+    Args:
+        model: card name, local directory, or hub id; or several.
+        task: task name, group, tag, or YAML path; or several.
+        limit: use the first so many rows of each task.
+        num_fewshot: examples in the prompt; None means what the task says.
+        seed: of few-shot draws, sampling and the bootstrap.
+        batch_size: requests a batch; None packs by tokens.
+        max_tokens_per_batch: padded tokens a batch; None means from the device's memory.
+        device: `auto`, `cpu`, `cuda`, `cuda:0`, `mps`.
+        dtype: `auto`, `float32`, `bfloat16`, `float16`.
+        adapter: PEFT adapter directory put on the model.
+        data: file used in place of the tasks' data set.
+        apply_chat_template: wrap prompts in the model's chat template.
+        system_instruction: system message of the chat template.
+        include_path: directories with further tasks and models.
+        fresh: start over instead of going on.
+        output: directory of the results.
+        trust_remote_code: run Python code that comes with a model.
+        observer: is told of the progress.
+
+    Raises:
+        HaluevalError: one of its subclasses, with one clear line.
+    """
+    settings = RunSettings(
+        output=Path(output),
+        limit=limit,
+        num_fewshot=num_fewshot,
+        seed=seed,
+        batch_size=batch_size,
+        max_tokens_per_batch=max_tokens_per_batch,
+        chat=ChatSettings(apply_chat_template, system_instruction),
+        fresh=fresh,
+    )
+    options = Options(
+        settings=settings,
+        device=device,
+        dtype=dtype,
+        adapter=None if adapter is None else Path(adapter),
+        data=None if data is None else Path(data),
+        include_path=tuple(Path(p) for p in include_path),
+        trust_remote_code=trust_remote_code,
+    )
+    models = [model] if isinstance(model, str) else list(model)
+    tasks = [task] if isinstance(task, str) else list(task)
+    return [r for r in iter_runs(models, tasks, options, observer or SilentObserver()) if r is not None]
+
+
+def iter_runs(
+    models: Sequence[str], tasks: Sequence[str], options: Options, observer: Observer
+) -> Iterator[Run | None]:
+    """Yield each run as it is finished (None for `predict_only`).
+
+    Names, files, data and options are all checked before a model is loaded or anything is written. A
+    task that cannot be finished (memory) does not stop the others; the error comes at the end.
+    """
+    registry = Registry(options.include_path)
+    specs = [registry.model(name) for name in models]
+    chosen = registry.expand(tasks)
+    settings = options.settings
+    if settings.chat.system_instruction is not None and not settings.chat.apply:
+        raise UsageError("--system-instruction needs --apply-chat-template: without a template there is no system turn")
+    check_writable(settings.output)
+    jobs = []
+    for task, limit in chosen:
+        data = load_data(task, base=task.directory or Path(), data_file=options.data, progress=options.progress)
+        jobs.append(_Job(task, data, settings.limit if settings.limit is not None else limit))
+        scorers_for(task, None)
+    unfinished: list[IncompleteError] = []
+    for spec in specs:
+        located = locate(spec, adapter=options.adapter, progress=options.progress)
+        for job in jobs:
+            check_fit(job.task, located.architecture, spec.name)
+        handle = open_handle(located, options)
+        for job in jobs:
+            job_settings = replace(settings, limit=job.limit)
+            scorers = scorers_for(job.task, handle)
+            prepared = prepare(job.task, job.data, scorers, handle.identity, job_settings)
+            try:
+                yield run_task(prepared, handle, job_settings, observer)
+            except IncompleteError as error:
+                logger.error("%s", error)
+                unfinished.append(error)
+    if unfinished:
+        raise IncompleteError(f"{len(unfinished)} of {len(specs) * len(jobs)} runs are incomplete: {unfinished[0]}")
+
+
+def open_handle(located: LocatedModel, options: Options) -> ModelHandle:
+    """A handle that loads the model at the first need.
+
+    Raises:
+        UsageError: unknown device or dtype, or a chat template asked of a model that has none.
+    """
+    device = resolve_device(options.device)
+    dtype = resolve_dtype(options.dtype, located.spec, device)
+    identity = located.identity(dtype)
+    chat = options.settings.chat
+    if chat.apply and identity.chat_template_sha256 is None:
+        raise UsageError(f"model {identity.name} has no chat template; leave out --apply-chat-template")
+
+    def load_backend() -> Backend:
+        from halueval.backends.huggingface import HuggingFaceBackend
+
+        return HuggingFaceBackend(
+            located, device=device, dtype=dtype, chat=chat, trust_remote_code=options.trust_remote_code
+        )
+
+    return ModelHandle(identity, load_backend, located.spec.labels)
+
+
+def scorers_for(task: TaskSpec, model: ModelHandle | None) -> list[Scorer]:
+    """The scorers of a task: its own `metric_list` first, then the defaults of its kind.
+
+    A default that the model's architecture cannot feed is left out (a classification head has no
+    likelihood of a reference); one that the task itself names must be feedable.
+
+    Raises:
+        UsageError: unknown figure, or one that this task cannot be measured by.
+    """
+    architecture = model.identity.architecture if model else "causal"
+    available = available_needs(task, architecture)
+    chosen: dict[str, Scorer] = {}
+    for metric in task.metric_list:
+        scorer = create_from_spec(metric, task=task)
+        lacking = sorted(scorer.needs - available)
+        if lacking:
+            raise UsageError(
+                f"task {task.task}: metric {metric.metric!r} needs {', '.join(lacking)}, which a task of output type "
+                f"{task.output_type.value} {'without doc_to_source ' if 'source' in lacking else ''}does not give"
+            )
+        chosen[scorer.name] = scorer
+    for name in default_scorers(task.kind, task.output_type, task.doc_to_source is not None):
+        scorer = create(name, language=task.language, task=task)
+        if name not in chosen and scorer.needs <= available:
+            chosen[name] = scorer
+    return list(chosen.values())
+
+
+def check_writable(output: Path) -> None:
+    """Refuse an output directory that cannot be written, before hours are spent.
+
+    Raises:
+        UsageError: names the directory and what is wrong with it.
+    """
+    existing = output
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not existing.is_dir():
+        raise UsageError(f"--output {output}: {existing} is a file, not a directory")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise UsageError(f"--output {output}: no permission to write in {existing}; choose another directory")

@@ -1,0 +1,161 @@
+"""`halueval run`: models on tasks."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from halueval.errors import UsageError
+
+EPILOG = """\b
+Examples:
+  halueval run -m smollm2-135m-instruct -t facts_qa,xsum --limit 50
+  halueval run -m ./my-checkpoint -t qa --output results
+  halueval run -m smollm2-135m-instruct -t nq_open --data NQ-open.dev.jsonl
+
+An interrupted run goes on where it stopped when the same command is given again.
+"""
+
+
+class BatchSize(click.ParamType[int | None]):
+    """`auto`, or a positive whole number."""
+
+    name = "auto|N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        """None for `auto`."""
+        if value in (None, "auto"):
+            return None
+        try:
+            number = int(value)
+        except ValueError:
+            number = 0
+        if number < 1:
+            self.fail(f"{value!r} is neither 'auto' nor a whole number above 0", param, ctx)
+        return number
+
+
+def split_names(values: tuple[str, ...]) -> list[str]:
+    """Names from repeated and comma-separated options, in order."""
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+
+
+@click.command(epilog=EPILOG)
+@click.option(
+    "--model", "-m", "models", multiple=True, required=True, help="Card name, local directory, or hub id. Repeatable."
+)
+@click.option(
+    "--task",
+    "--tasks",
+    "-t",
+    "tasks",
+    multiple=True,
+    required=True,
+    help="Task, group, tag or YAML path; several with commas.",
+)
+@click.option("--limit", "-L", type=click.IntRange(min=1), help="Only the first N rows of each task.")
+@click.option("--num-fewshot", "-f", type=click.IntRange(min=0), help="Examples in the prompt [default: the task's].")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Seed of few-shot draws, sampling and bootstrap.",
+)
+@click.option("--batch-size", "-b", type=BatchSize(), default="auto", show_default=True, help="Requests a batch.")
+@click.option(
+    "--max-tokens-per-batch", type=click.IntRange(min=16), help="Padded tokens a batch [default: from memory]."
+)
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option(
+    "--dtype",
+    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+    default="auto",
+    show_default=True,
+    help="Precision of the weights.",
+)
+@click.option("--adapter", type=click.Path(path_type=Path), help="PEFT adapter directory on top of the model.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="JSON, JSONL, CSV, TSV or Parquet used in place of the task's data set.",
+)
+@click.option("--apply-chat-template", is_flag=True, help="Wrap prompts in the model's chat template.")
+@click.option("--system-instruction", help="System message of the chat template.")
+@click.option(
+    "--include-path",
+    multiple=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory with further tasks and models. Repeatable.",
+)
+@click.option(
+    "--predict-only",
+    is_flag=True,
+    help="Store responses without scoring; the same command without it scores them without the model.",
+)
+@click.option("--fresh", is_flag=True, help="Start over instead of going on from what is stored.")
+@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Directory of the results.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="No progress and no notes; errors only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the run records as a JSON list instead of a table.")
+def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
+    """Run models on tasks and store every figure with its uncertainty."""
+    from halueval.api import Options, iter_runs
+    from halueval.backends.base import ChatSettings
+    from halueval.cli.progress import make_observer
+    from halueval.cli.pull import shown_progress
+    from halueval.report.tables import print_runs
+    from halueval.runner import RunSettings
+
+    if quiet:
+        logging.getLogger("halueval").setLevel(logging.ERROR)
+    model_names, task_names = split_names(models), split_names(tasks)
+    if not model_names or not task_names:
+        raise UsageError("--model and --task need a name each; `halueval models ls` and `halueval tasks ls` list them")
+    settings = RunSettings(
+        output=given["output"],
+        limit=given["limit"],
+        num_fewshot=given["num_fewshot"],
+        seed=given["seed"],
+        batch_size=given["batch_size"],
+        max_tokens_per_batch=given["max_tokens_per_batch"],
+        chat=ChatSettings(given["apply_chat_template"], given["system_instruction"]),
+        predict_only=given["predict_only"],
+        fresh=given["fresh"],
+    )
+    finished = []
+    try:
+        with shown_progress(quiet=quiet) as progress:
+            options = Options(
+                settings=settings,
+                device=given["device"],
+                dtype=given["dtype"],
+                adapter=given["adapter"],
+                data=given["data"],
+                include_path=given["include_path"],
+                trust_remote_code=given["trust_remote_code"],
+                progress=progress,
+            )
+            for result in iter_runs(model_names, task_names, options, make_observer(quiet=quiet)):
+                if result is not None:
+                    finished.append(result)
+                elif not quiet:
+                    click.echo("responses stored; the same command without --predict-only scores them", err=True)
+    finally:
+        # Runs that were finished before an interruption are shown all the same.
+        if as_json:
+            click.echo(json.dumps([r.record for r in finished], ensure_ascii=False, indent=1))
+        elif finished:
+            print_runs(finished, sys.stdout)

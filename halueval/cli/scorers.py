@@ -1,0 +1,60 @@
+"""`halueval scorers`: list and explain the figures."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from halueval.scorers.base import Scorer
+
+
+@click.group(epilog="\b\nExample:\n  halueval scorers ls")
+def scorers() -> None:
+    """List and explain the figures."""
+
+
+def describe(scorer: Scorer) -> dict[str, Any]:
+    """What a scorer says of itself."""
+    return {
+        "name": scorer.name,
+        "version": scorer.version,
+        "higher_is_better": scorer.higher_is_better,
+        "needs": sorted(scorer.needs),
+        "summary": scorer.summary,
+    }
+
+
+@scorers.command("ls", epilog="\b\nExamples:\n  halueval scorers ls\n  halueval scorers ls --json | jq '.[].name'")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
+def list_scorers(as_json: bool) -> None:
+    """List the figures: name, direction, what each needs, and what it is.
+
+    Piped, it prints tab-separated lines with a header.
+    """
+    from halueval.scorers.catalog import scorer_classes
+
+    found = [describe_class(cls) for cls in scorer_classes()]
+    if as_json:
+        click.echo(json.dumps(found, ensure_ascii=False, indent=1))
+        return
+    rows = [(s["name"], _arrow(s["higher_is_better"]), " ".join(s["needs"]), s["summary"]) for s in found]
+    columns = ("name", "better", "needs", "what it is")
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            click.echo("\t".join(row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)

@@ -1,0 +1,174 @@
+"""What must be asked of a model about a sample, and how the answers come together again.
+
+Requests are the union of what the scorers need. Each has a role (`generation`, `choice:0` …) under which
+its answer is found; equal requests of different samples are run once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from halueval.backends.base import Architecture
+from halueval.config import TaskSpec
+from halueval.errors import ModelError, UsageError
+from halueval.prompt import apply_filters
+from halueval.schema import (
+    ClassificationRequest,
+    ClassificationResponse,
+    FailedResponse,
+    GenerationRequest,
+    GenerationResponse,
+    LoglikelihoodRequest,
+    LoglikelihoodResponse,
+    Outcome,
+    OutputType,
+    Request,
+    Response,
+    RollingRequest,
+    Sample,
+    sha256_text,
+)
+from halueval.scorers.base import Need, Scorer
+
+GENERATION, REFERENCE, ROLLING, CLASSIFICATION = "generation", "reference", "rolling", "classification"
+
+
+def check_fit(task: TaskSpec, architecture: Architecture, model: str) -> None:
+    """Refuse a task that a model of this architecture has no way of doing.
+
+    Raises:
+        UsageError: names the task, the model and what would fit.
+    """
+    if architecture == "classifier" and (task.classifier is None or task.output_type != OutputType.MULTIPLE_CHOICE):
+        raise UsageError(
+            f"task {task.task} cannot be run with {model}, a model with a classification head: the task has no "
+            "'classifier:' settings; use a causal or seq2seq model, or a classification task such as imdb or rte"
+        )
+    if architecture == "seq2seq" and task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
+        raise UsageError(
+            f"task {task.task} measures the likelihood of plain text, which the encoder-decoder {model} does not "
+            "define; use a causal model"
+        )
+
+
+def available_needs(task: TaskSpec, architecture: Architecture) -> frozenset[Need]:
+    """What scorers can be given for this task by a model of this architecture."""
+    if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
+        return frozenset({"rolling"})
+    needs: set[Need] = {"source"} if task.doc_to_source else set()
+    if task.output_type == OutputType.MULTIPLE_CHOICE:
+        needs.add("choices")
+    else:
+        needs |= {"response", "references", "reference"}
+    return frozenset(needs)
+
+
+def requests_for(
+    task: TaskSpec, sample: Sample, needs: frozenset[Need], architecture: Architecture, *, templated: bool, seed: int
+) -> dict[str, Request]:
+    """The requests of one sample by role.
+
+    Args:
+        task: the task.
+        sample: the sample.
+        needs: union of the scorers' needs.
+        architecture: of the model.
+        templated: prompts are wrapped in a chat template, which ends in a line break of its own; the
+            delimiter between prompt and answer is left out then.
+        seed: of the run; each sampled generation derives its own from it and the prompt.
+    """
+    delimiter = "" if templated else task.target_delimiter
+    if architecture == "classifier":
+        assert sample.classifier_input is not None
+        return {CLASSIFICATION: ClassificationRequest(*sample.classifier_input)}
+    if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
+        return {ROLLING: RollingRequest(sample.target)}
+    if task.output_type == OutputType.MULTIPLE_CHOICE:
+        return {
+            f"choice:{i}": LoglikelihoodRequest(sample.prompt, delimiter + choice)
+            for i, choice in enumerate(sample.choices)
+        }
+    settings = task.generation_kwargs
+    sampling = settings.do_sample and settings.temperature > 0
+    requests: dict[str, Request] = {
+        GENERATION: GenerationRequest(
+            sample.prompt,
+            tuple(settings.until or [task.fewshot_delimiter]),
+            settings.limit,
+            temperature=settings.temperature if sampling else 0.0,
+            top_k=settings.top_k if sampling else 0,
+            top_p=settings.top_p if sampling else 1.0,
+            seed=int(sha256_text(f"{seed}:{sample.prompt_hash}")[:15], 16) if sampling else 0,
+        )
+    }
+    if "reference" in needs and sample.references and sample.references[0]:
+        requests[REFERENCE] = LoglikelihoodRequest(sample.prompt, delimiter + sample.references[0])
+    return requests
+
+
+def union_of_needs(scorers: Iterable[Scorer]) -> frozenset[Need]:
+    """Everything that any of the scorers needs."""
+    return frozenset(need for scorer in scorers for need in scorer.needs)
+
+
+def assemble(task: TaskSpec, sample: Sample, responses: Mapping[str, Response], labels: Mapping[str, str]) -> Outcome:
+    """Bring the answers of one sample together.
+
+    Args:
+        task: the task, for its filters and its classifier labels.
+        sample: the sample.
+        responses: by role.
+        labels: from the model card, a head's label names to words.
+
+    Raises:
+        ModelError: a classification head whose labels are not the task's.
+    """
+    failures = [r.reason for role, r in responses.items() if isinstance(r, FailedResponse) and role != REFERENCE]
+    if failures:
+        return Outcome(failure=failures[0])
+    cut = max((r.num_truncated for r in responses.values() if not isinstance(r, FailedResponse)), default=0)
+    if CLASSIFICATION in responses:
+        answer = responses[CLASSIFICATION]
+        assert isinstance(answer, ClassificationResponse)
+        return Outcome(loglikelihoods=_choice_logprobs(task, answer.logprobs, labels), num_truncated=cut)
+    if ROLLING in responses:
+        return Outcome(rolling=_loglikelihood(responses[ROLLING]), num_truncated=cut)
+    if GENERATION not in responses:
+        values = [_loglikelihood(responses[f"choice:{i}"]).loglikelihood for i in range(len(sample.choices))]
+        return Outcome(loglikelihoods=tuple(values), num_truncated=cut)
+    generated = responses[GENERATION]
+    assert isinstance(generated, GenerationResponse)
+    reference = responses.get(REFERENCE)
+    return Outcome(
+        response=apply_filters(task, generated.text),
+        num_response_tokens=generated.num_tokens,
+        finish_reason=generated.finish_reason,
+        response_loglikelihood=generated.loglikelihood,
+        reference=reference if isinstance(reference, LoglikelihoodResponse) else None,
+        num_truncated=cut,
+    )
+
+
+def _loglikelihood(response: Response) -> LoglikelihoodResponse:
+    assert isinstance(response, LoglikelihoodResponse)
+    return response
+
+
+def _choice_logprobs(task: TaskSpec, logprobs: Mapping[str, float], labels: Mapping[str, str]) -> tuple[float, ...]:
+    """Log-probability of each choice from the classes of a head, matched by the labels' names."""
+    assert task.classifier is not None
+    by_name = {labels.get(name, name).casefold(): value for name, value in logprobs.items()}
+    values = []
+    for names in task.classifier.labels:
+        found = [by_name[name.casefold()] for name in names if name.casefold() in by_name]
+        if not found:
+            raise ModelError(
+                f"task {task.task}: none of the labels {_quoted(names)} is a class of the model "
+                f"({_quoted(list(logprobs))}); map them under 'labels:' in the model card"
+            )
+        values.append(found[0])
+    return tuple(values)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)
