@@ -1,0 +1,103 @@
+"""Entity precision (Nan et al. 2021): the share of a summary's entities that a text supports.
+
+`entity_precision` = mean over samples of |E(h) in source| / |E(h)|, E(h) the distinct names, numbers and
+dates of the response; `entity_precision_reference` the same against the best reference. A response without
+any entity has no such share: it is unscored, never 1. Entities come from the rules of `entities.py`, or from
+spaCy where the option `spacy_model` names an installed pipeline; figures of the two do not compare.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from halueval.errors import UsageError
+from halueval.schema import Judged, Outcome, Sample, Score
+from halueval.scorers.base import MeanScorer
+from halueval.scorers.entities import Support, find_entities
+from halueval.text import squeeze
+
+NO_ENTITY = "no name, number or date in the answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Entities of a text, and those of them that another text does not support."""
+
+    num_entities: int
+    unsupported: tuple[str, ...]
+
+    @property
+    def value(self) -> float:
+        """Share supported, in [0, 1]; there must be an entity."""
+        return 1 - len(self.unsupported) / self.num_entities
+
+
+def entity_precision(answer: str, source: str, language: str = "en") -> Precision:
+    """Compare the entities of an answer with a source, by rule."""
+    entities = find_entities(answer, language, source)
+    support = Support(source, language)
+    return Precision(len(entities), tuple(e.text for e in entities if not support.has(e)))
+
+
+class _EntityPrecision(MeanScorer):
+    """Base of the two figures, which differ in the text that must support the entities."""
+
+    def __init__(self, *, language: str = "en", spacy_model: str | None = None) -> None:
+        """Choose the finder.
+
+        Raises:
+            UsageError: spaCy or the named pipeline is not installed.
+        """
+        self._language = language
+        self._pipeline: Any = _load_spacy(self.name, spacy_model) if spacy_model else None
+
+    def best(self, answer: str, texts: Sequence[str]) -> Score:
+        """Best precision over the texts."""
+        compare = self._with_spacy if self._pipeline else entity_precision
+        results = [compare(answer, text, self._language) for text in texts]
+        if not results or results[0].num_entities == 0:
+            return Score.unscored(NO_ENTITY if results else "no text to compare with")
+        return Score(max(result.value for result in results))
+
+    def _with_spacy(self, answer: str, source: str, language: str) -> Precision:
+        entities = {squeeze(entity.text).lower(): entity.text for entity in self._pipeline(answer).ents}
+        text = squeeze(source).lower()
+        return Precision(len(entities), tuple(e for key, e in entities.items() if key not in text))
+
+
+class EntityPrecision(_EntityPrecision):
+    """Against the source."""
+
+    name = "entity_precision"
+    needs = frozenset({"response", "source"})
+    summary = "names, numbers and dates of the answer that the source supports, 0-1 (Nan et al. 2021, by rule)"
+
+    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
+        """Share of the answer's entities that the source supports."""
+        return self.best(outcome.response or "", [sample.source or ""])
+
+
+class EntityPrecisionReference(_EntityPrecision):
+    """Against the best reference."""
+
+    name = "entity_precision_reference"
+    needs = frozenset({"response", "references"})
+    summary = "names, numbers and dates of the answer that the best reference has, 0-1 (Nan et al. 2021, by rule)"
+
+    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
+        """Best share over the references that have text."""
+        return self.best(outcome.response or "", [r for r in sample.references if r.strip()])
+
+
+def _load_spacy(metric: str, model: str) -> Any:
+    try:
+        spacy = importlib.import_module("spacy")
+        return spacy.load(model)
+    except (ImportError, OSError) as error:
+        raise UsageError(
+            f"{metric}: spacy_model {model!r} is not installed ({squeeze(str(error))}); "
+            "install it, or leave the option out for the rules that need no model"
+        ) from error
