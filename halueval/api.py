@@ -1,10 +1,30 @@
 """The Python API: what the command line does, as functions.
 
-import halueval
+On a tiny random model and a task of one row, so that it runs anywhere (a real one is
+`halueval.run("smollm2-135m-instruct", "facts_qa", limit=100)`):
 
-runs = halueval.run("smollm2-135m-instruct", "facts_qa", limit=100)
-runs[0].metrics.loc["exact_match", ["value", "ci_low", "ci_high"]]
-runs[0].samples.query("state == 'hallucinated'")[["prompt", "response", "target"]]
+>>> import pathlib, tempfile
+>>> import halueval
+>>> from tokenizers import Tokenizer, models
+>>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+>>> here = pathlib.Path(tempfile.mkdtemp())
+>>> letters = {c: i for i, c in enumerate("<>abcdefghijklmnopqrstuvwxyzFPR :?")}
+>>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.BPE(letters, [])), eos_token="<")
+>>> model = GPT2LMHeadModel(GPT2Config(vocab_size=len(letters), n_embd=8, n_layer=1, n_head=1, n_positions=64))
+>>> for part in (model, tokenizer):
+...     _ = part.save_pretrained(here / "tiny")
+>>> _ = (here / "rows.jsonl").write_text('{"q": "capital of France?", "a": "Paris"}')
+>>> _ = (here / "one.yaml").write_text(
+...     "task: one\\noutput_type: generate_until\\nsource: rows.jsonl\\n"
+...     "doc_to_text: '{{q}}'\\ndoc_to_target: '{{a}}'\\ngeneration_kwargs: {max_gen_toks: 4}\\n"
+... )
+>>> (run,) = halueval.run(str(here / "tiny"), str(here / "one.yaml"), output=here / "results")
+>>> run.metrics.loc["exact_match", "value"]
+np.float64(0.0)
+>>> run.samples[["target", "state"]].to_dict("records")
+[{'target': 'Paris', 'state': 'hallucinated'}]
+>>> halueval.load_run(run.path).run_id == run.run_id
+True
 """
 
 from __future__ import annotations
@@ -16,7 +36,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from halueval.backends.base import ChatSettings
+from halueval.backends.base import Architecture, ChatSettings
 from halueval.backends.loading import LocatedModel, locate, resolve_device, resolve_dtype
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
@@ -151,7 +171,7 @@ def iter_runs(
     for task, limit in chosen:
         data = load_data(task, base=task.directory or Path(), data_file=options.data, progress=options.progress)
         jobs.append(_Job(task, data, settings.limit if settings.limit is not None else limit))
-        scorers_for(task, None)
+        scorers_for(task, "causal", options.trust_remote_code)
     unfinished: list[IncompleteError] = []
     for spec in specs:
         located = locate(spec, adapter=options.adapter, progress=options.progress)
@@ -160,7 +180,7 @@ def iter_runs(
         handle = open_handle(located, options)
         for job in jobs:
             job_settings = replace(settings, limit=job.limit)
-            scorers = scorers_for(job.task, handle)
+            scorers = scorers_for(job.task, located.architecture, options.trust_remote_code)
             prepared = prepare(job.task, job.data, scorers, handle.identity, job_settings)
             try:
                 yield run_task(prepared, handle, job_settings, observer)
@@ -194,7 +214,7 @@ def open_handle(located: LocatedModel, options: Options) -> ModelHandle:
     return ModelHandle(identity, load_backend, located.spec.labels)
 
 
-def scorers_for(task: TaskSpec, model: ModelHandle | None) -> list[Scorer]:
+def scorers_for(task: TaskSpec, architecture: Architecture, trust_remote_code: bool = False) -> list[Scorer]:
     """The scorers of a task: its own `metric_list` first, then the defaults of its kind.
 
     A default that the model's architecture cannot feed is left out (a classification head has no
@@ -203,11 +223,10 @@ def scorers_for(task: TaskSpec, model: ModelHandle | None) -> list[Scorer]:
     Raises:
         UsageError: unknown figure, or one that this task cannot be measured by.
     """
-    architecture = model.identity.architecture if model else "causal"
     available = available_needs(task, architecture)
     chosen: dict[str, Scorer] = {}
     for metric in task.metric_list:
-        scorer = create_from_spec(metric, task=task)
+        scorer = create_from_spec(metric, task=task, trust_remote_code=trust_remote_code)
         lacking = sorted(scorer.needs - available)
         if lacking:
             raise UsageError(

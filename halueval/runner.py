@@ -42,7 +42,7 @@ from halueval.schema import (
     sha256_text,
 )
 from halueval.scorers.aggregate import summarise
-from halueval.scorers.base import Need, Scorer
+from halueval.scorers.base import Scorer, score_sample
 from halueval.scorers.state import judge
 from halueval.store import RUN_FILE, Run, load_run, write_run
 
@@ -297,37 +297,15 @@ class Scored:
 def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str]) -> list[Scored]:
     """State and scores of every sample; what could not be scored carries its reason."""
     task = prepared.task
+    for scorer in prepared.scorers:
+        scorer.prepare(prepared.samples)
     scored = []
     for sample, roles in zip(prepared.samples, prepared.roles, strict=True):
         outcome = plan.assemble(task, sample, {role: responses[key] for role, key in roles.items()}, labels)
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention)
-        scores = {s.name: _score(s, sample, outcome, judged) for s in prepared.scorers}
+        scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
         scored.append(Scored(sample, outcome, judged, scores))
     return scored
-
-
-def _score(scorer: Scorer, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
-    if outcome.failure is not None:
-        return Score.unscored(outcome.failure)
-    missing = _missing(scorer.needs, sample, outcome)
-    return Score.unscored(missing) if missing else scorer.score(sample, outcome, judged)
-
-
-def _missing(needs: frozenset[Need], sample: Sample, outcome: Outcome) -> str | None:
-    """Why a need cannot be met for this one sample, or None."""
-    if "response" in needs and outcome.response is None:
-        return "no answer found in the response"
-    if "choices" in needs and outcome.loglikelihoods is None:
-        return "no log-likelihoods of choices"
-    if "references" in needs and not sample.references:
-        return "no reference"
-    if "reference" in needs and outcome.reference is None and outcome.rolling is None:
-        return "empty reference" if sample.references and not sample.references[0] else "reference could not be scored"
-    if "rolling" in needs and outcome.rolling is None:
-        return "no rolling log-likelihood"
-    if "source" in needs and not sample.source:
-        return "no source"
-    return None
 
 
 def _score_and_store(

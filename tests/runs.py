@@ -84,7 +84,7 @@ def prepared(task_path: Path, settings: RunSettings, model: ModelIdentity | None
     """The task of a YAML made ready for a model."""
     task = Registry().task(str(task_path))
     data = load_data(task, base=task_path.parent)
-    return prepare(task, data, scorers_for(task, None), model or identity(), settings)
+    return prepare(task, data, scorers_for(task, "causal"), model or identity(), settings)
 
 
 def run_fake(task_path: Path, output: Path, backend: FakeBackend | None = None, *, model=None, **options):

@@ -80,7 +80,11 @@ def test_a_header_cut_by_a_kill_starts_afresh(tmp_path):
 
 
 def test_a_second_process_is_told(tmp_path):
-    with Journal(tmp_path / "r.jsonl"), pytest.raises(UsageError, match="another process"), Journal(tmp_path / "r.jsonl"):
+    with (
+        Journal(tmp_path / "r.jsonl"),
+        pytest.raises(UsageError, match="another process"),
+        Journal(tmp_path / "r.jsonl"),
+    ):
         pass
 
 

@@ -77,7 +77,9 @@ def test_an_interrupted_run_goes_on_and_equals_an_uninterrupted_one(tmp_path, ba
     resumed, _ = run_fake(task, tmp_path / "out", rest, batch_size=3)
     assert len(stopped.batches) == batches
     assert (resumed.path / "samples.jsonl").read_bytes() == (whole.path / "samples.jsonl").read_bytes()
-    timeless = [{k: v for k, v in run.record.items() if k not in ("started_at", "finished_at")} for run in (resumed, whole)]
+    timeless = [
+        {k: v for k, v in run.record.items() if k not in ("started_at", "finished_at")} for run in (resumed, whole)
+    ]
     for record in timeless:
         record["engine"].pop("seconds")
     assert timeless[0] == timeless[1]
@@ -216,8 +218,15 @@ def test_a_failed_request_is_null_with_its_reason_and_never_a_number(tmp_path):
 def test_a_model_that_cannot_do_the_task_is_refused_before_anything_is_written(tmp_path):
     with pytest.raises(UsageError, match="no 'classifier:' settings"):
         run_fake(write_task(tmp_path), tmp_path / "out", model=identity(architecture="classifier"))
-    rolling = write_task(tmp_path, output_type="loglikelihood_rolling", kind="language_modeling", metric_list=None,
-                         primary_metric="bits_per_byte", doc_to_text="", doc_to_target="{{country}} {{capital}}")
+    rolling = write_task(
+        tmp_path,
+        output_type="loglikelihood_rolling",
+        kind="language_modeling",
+        metric_list=None,
+        primary_metric="bits_per_byte",
+        doc_to_text="",
+        doc_to_target="{{country}} {{capital}}",
+    )
     with pytest.raises(UsageError, match="encoder-decoder"):
         run_fake(rolling, tmp_path / "out", model=identity(architecture="seq2seq"))
     assert not (tmp_path / "out").exists()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 from typing import TYPE_CHECKING, Any
@@ -18,8 +17,8 @@ def scorers() -> None:
     """List and explain the figures."""
 
 
-def describe(scorer: Scorer) -> dict[str, Any]:
-    """What a scorer says of itself."""
+def describe(scorer: type[Scorer]) -> dict[str, Any]:
+    """What a figure says of itself."""
     return {
         "name": scorer.name,
         "version": scorer.version,
@@ -27,6 +26,11 @@ def describe(scorer: Scorer) -> dict[str, Any]:
         "needs": sorted(scorer.needs),
         "summary": scorer.summary,
     }
+
+
+def arrow(higher_is_better: bool | None) -> str:
+    """The direction in a word; neither for lengths."""
+    return {True: "higher", False: "lower", None: "neither"}[higher_is_better]
 
 
 @scorers.command("ls", epilog="\b\nExamples:\n  halueval scorers ls\n  halueval scorers ls --json | jq '.[].name'")
@@ -38,11 +42,11 @@ def list_scorers(as_json: bool) -> None:
     """
     from halueval.scorers.catalog import scorer_classes
 
-    found = [describe_class(cls) for cls in scorer_classes()]
+    found = [describe(cls) for cls in scorer_classes()]
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
         return
-    rows = [(s["name"], _arrow(s["higher_is_better"]), " ".join(s["needs"]), s["summary"]) for s in found]
+    rows = [(s["name"], arrow(s["higher_is_better"]), " ".join(s["needs"]), s["summary"]) for s in found]
     columns = ("name", "better", "needs", "what it is")
     if not sys.stdout.isatty():
         for row in (columns, *rows):
@@ -58,3 +62,29 @@ def list_scorers(as_json: bool) -> None:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
+
+
+@scorers.command(epilog="\b\nExample:\n  halueval scorers show exact_match")
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+def show(name: str, as_json: bool) -> None:
+    """Explain one figure: definition, direction, what it needs, and its options."""
+    import inspect
+
+    from halueval.errors import UsageError, nearest
+    from halueval.scorers.catalog import scorer_classes
+
+    by_name = {cls.name: cls for cls in scorer_classes()}
+    if name not in by_name:
+        raise UsageError(f"unknown metric {name!r}{nearest(name, by_name)}")
+    found = by_name[name]
+    known = describe(found)
+    options = [p for p in inspect.signature(found).parameters if p not in ("language", "task", "args", "kwargs")]
+    if as_json:
+        click.echo(json.dumps({**known, "options": options}, ensure_ascii=False, indent=1))
+        return
+    click.echo(f"{name} (version {known['version']})\n{known['summary']}\n")
+    click.echo(inspect.getdoc(found))
+    click.echo(f"\nbetter: {arrow(known['higher_is_better'])}\nneeds: {', '.join(known['needs']) or 'nothing'}")
+    if options:
+        click.echo(f"options: {', '.join(options)}")

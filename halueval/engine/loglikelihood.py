@@ -122,9 +122,7 @@ def score_decoder_rows(
         logits = model(
             input_ids=inputs.to(device), attention_mask=mask.to(device), use_cache=False, return_dict=True
         ).logits
-        scores = _scores(
-            logits, fired, where, torch.tensor(targets, device=device), [row.num_scored for row in rows]
-        )
+        scores = _scores(logits, fired, where, torch.tensor(targets, device=device), [row.num_scored for row in rows])
     real = sum(len(row.ids) - 1 for row in rows)
     accounting.forward_passes += 1
     accounting.tokens_computed += real
@@ -175,9 +173,7 @@ def score_encoder_decoder_rows(
             use_cache=False,
             return_dict=True,
         ).logits
-        scores = _scores(
-            logits, fired, where, torch.tensor(wanted, device=device), [t.num_scored for t in targets]
-        )
+        scores = _scores(logits, fired, where, torch.tensor(wanted, device=device), [t.num_scored for t in targets])
     real = sum(len(s) + len(t.ids) - 1 for s, t in zip(sources, targets, strict=True))
     accounting.forward_passes += 1
     accounting.tokens_computed += real

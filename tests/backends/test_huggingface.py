@@ -148,7 +148,9 @@ def test_a_draw_depends_on_its_seed_and_not_on_its_neighbours(models):
     other = GenerationRequest("Question: what is the", (), 8, temperature=1.0, seed=12)
     alone = run(backend, [ask])[0].text
     assert run(backend, [other, ask])[1].text == alone
-    drawn = {run(backend, [GenerationRequest("The capital of", (), 8, temperature=1.0, seed=s)])[0].text for s in range(6)}
+    drawn = {
+        run(backend, [GenerationRequest("The capital of", (), 8, temperature=1.0, seed=s)])[0].text for s in range(6)
+    }
     assert len(drawn) > 1
 
 
@@ -199,7 +201,10 @@ def test_a_long_source_is_cut_for_an_encoder_decoder(models):
 def test_class_probabilities_of_texts_and_pairs(models):
     directory = models("bert")
     backend = backend_of(directory)
-    model, tokenizer = AutoModelForSequenceClassification.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
+    model, tokenizer = (
+        AutoModelForSequenceClassification.from_pretrained(directory),
+        AutoTokenizer.from_pretrained(directory),
+    )
     asked = [("A film was good", None), ("it was not true", "was it?")]
     responses = run(backend, [ClassificationRequest(*texts) for texts in asked])
     for texts, response in zip(asked, responses, strict=True):

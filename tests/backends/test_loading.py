@@ -30,14 +30,18 @@ def test_other_weights_under_the_same_name_have_another_digest(copy):
 def test_identity_says_what_a_model_is_and_not_where(models, copy):
     here, there = locate(spec(models("causal")), adapter=None), locate(spec(copy), adapter=None)
     a, b = here.identity("float32"), there.identity("float32")
-    assert (a.weights_sha256, a.config_sha256, a.tokenizer_sha256) == (b.weights_sha256, b.config_sha256, b.tokenizer_sha256)
+    assert (a.weights_sha256, a.config_sha256, a.tokenizer_sha256) == (
+        b.weights_sha256,
+        b.config_sha256,
+        b.tokenizer_sha256,
+    )
     assert a != here.identity("bfloat16")
 
 
 def test_pickled_weights_are_refused_with_the_reason(copy):
     (copy / "model.safetensors").unlink()
     (copy / "pytorch_model.bin").write_bytes(b"\x80\x04")
-    with pytest.raises(ModelError, match="only pickled weights .* can run any code"):
+    with pytest.raises(ModelError, match=r"only pickled weights .* can run any code"):
         locate(spec(copy), adapter=None)
 
 

@@ -188,8 +188,12 @@ def test_bad_data_files(invoke, models, tmp_path, name, parts):
 
 def test_a_label_outside_the_label_set(invoke, models, tmp_path):
     task = write_task(
-        tmp_path, output_type="multiple_choice", doc_to_choice=["a", "b"], doc_to_target="{{capital}}",
-        metric_list=["accuracy"], primary_metric="accuracy",
+        tmp_path,
+        output_type="multiple_choice",
+        doc_to_choice=["a", "b"],
+        doc_to_target="{{capital}}",
+        metric_list=["accuracy"],
+        primary_metric="accuracy",
     )
     done = invoke("run", "-m", models("causal"), "-t", task, "-o", tmp_path / "out")
     told(done, "Paris", "row 1")

@@ -12,7 +12,9 @@ def halueval(*arguments, **options):
     )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["tasks", "ls"], ["models", "ls"], ["scorers", "ls"], ["run", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["tasks", "ls"], ["models", "ls"], ["scorers", "ls"], ["run", "--help"]]
+)
 def test_nothing_heavy_is_imported_before_a_model_is_needed(arguments):
     code = (
         "import sys; from halueval.cli.main import main; sys.argv = ['halueval', *sys.argv[1:]]\n"

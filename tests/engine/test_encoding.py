@@ -1,7 +1,6 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-import pytest
 
 from halueval.engine.encoding import Row, UnscorableError, encode_pair, pair_row, rolling_rows, split_at_join
 
