@@ -20,7 +20,6 @@ from halueval import plan, provenance
 from halueval.backends.base import Backend, ChatSettings, ModelIdentity
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
-from halueval.engine.batching import plan_batches
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError
 from halueval.journal import Journal, request_key, todo
@@ -228,17 +227,21 @@ def run_task(prepared: Prepared, model: ModelHandle, settings: RunSettings, obse
     with Journal(prepared.journal) as journal:
         if settings.fresh:
             journal.clear()
-        infer(prepared, model, journal, settings, observer)
+        planning = infer(prepared, model, journal, settings, observer)
         if settings.predict_only:
             return None
-    return _score_and_store(prepared, model, settings, journal, started)
+    return _score_and_store(prepared, model, settings, journal, planning, started)
 
 
-def infer(prepared: Prepared, model: ModelHandle, journal: Journal, settings: RunSettings, observer: Observer) -> None:
-    """Answer what the journal lacks, batch by batch."""
+def infer(prepared: Prepared, model: ModelHandle, journal: Journal, settings: RunSettings, observer: Observer) -> float:
+    """Answer what the journal lacks, batch by batch.
+
+    Returns:
+        Seconds spent on tokenising and planning batches.
+    """
     done = sum(key in journal.responses for key in prepared.keys)
     if done == len(prepared.keys):
-        return
+        return 0.0
     backend = model.ready()
     observer.begin(f"{model.identity.name} · {prepared.task.task}", len(prepared.keys), done)
     budget = journal.begin(
@@ -250,10 +253,13 @@ def infer(prepared: Prepared, model: ModelHandle, journal: Journal, settings: Ru
         },
     )
     failed: set[str] = set()
+    planning = 0.0
     try:
         for indices in _by_settings(prepared.requests):
-            costs = backend.costs([prepared.requests[i] for i in indices])
-            batches = [[indices[j] for j in batch] for batch in plan_batches(costs, budget)]
+            clock = time.perf_counter()
+            planned = backend.plan([prepared.requests[i] for i in indices], budget)
+            planning += time.perf_counter() - clock
+            batches = [[indices[j] for j in batch] for batch in planned]
             for batch in todo(batches, prepared.keys, journal.responses):
                 started = time.perf_counter()
                 result = backend.run([prepared.requests[i] for i in batch])
@@ -271,6 +277,7 @@ def infer(prepared: Prepared, model: ModelHandle, journal: Journal, settings: Ru
             f"{prepared.task.task}: {len(failed)} of {len(prepared.keys)} requests did not fit into the memory of "
             f"{backend.device} even alone; the rest is kept: repeat the command on a device with more memory"
         )
+    return planning
 
 
 def _by_settings(requests: Sequence[Request]) -> list[list[int]]:
@@ -313,6 +320,7 @@ def _score_and_store(
     model: ModelHandle,
     settings: RunSettings,
     journal: Journal,
+    planning: float,
     started: datetime,
 ) -> Run:
     clock = time.perf_counter()
@@ -326,7 +334,7 @@ def _score_and_store(
     )
     seconds = {
         "load": model.load_seconds,
-        "tokenise": prepared.prepare_seconds,
+        "tokenise": prepared.prepare_seconds + planning,
         "infer": journal.seconds,
         "score": time.perf_counter() - clock,
     }

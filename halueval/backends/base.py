@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
 from halueval.engine.accounting import Accounting
-from halueval.engine.batching import Budget, Cost
+from halueval.engine.batching import Budget
 from halueval.schema import Request, Response
 
 Architecture = Literal["causal", "seq2seq", "classifier"]
@@ -64,8 +64,11 @@ class Backend(Protocol):
     def budget(self, *, tokens: int | None, batch_size: int | None) -> Budget:
         """Limits of one forward pass; None means automatic."""
 
-    def costs(self, requests: Sequence[Request]) -> list[Cost]:
-        """Tokens that each request costs, for planning batches."""
+    def plan(self, requests: Sequence[Request], budget: Budget) -> list[list[int]]:
+        """Which requests (all of one type) share a batch: lists of indices, every index exactly once.
+
+        A pure function of its arguments, so that a run that goes on forms the batches of its first attempt.
+        """
 
     def run(self, requests: Sequence[Request]) -> BatchResult:
         """Run one batch."""

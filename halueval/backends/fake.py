@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from halueval.backends.base import Architecture, BatchResult
 from halueval.engine.accounting import Accounting
-from halueval.engine.batching import Budget, Cost
+from halueval.engine.batching import Budget, Cost, plan_batches
 from halueval.schema import (
     ClassificationRequest,
     ClassificationResponse,
@@ -68,9 +68,9 @@ class FakeBackend:
         """A budget of 64 words a pass unless told otherwise."""
         return Budget(tokens=tokens or 64, scored=2**31, batch_size=batch_size)
 
-    def costs(self, requests: Sequence[Request]) -> list[Cost]:
-        """One token a word."""
-        return [Cost(self._words(request), 1) for request in requests]
+    def plan(self, requests: Sequence[Request], budget: Budget) -> list[list[int]]:
+        """Longest first, one token a word."""
+        return plan_batches([Cost(self._words(request), 1) for request in requests], budget)
 
     def _words(self, request: Request) -> int:
         if isinstance(request, LoglikelihoodRequest):

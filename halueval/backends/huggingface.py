@@ -14,8 +14,9 @@ from halueval.engine.accounting import Accounting
 from halueval.engine.batching import Budget, Cost, plan_batches
 from halueval.engine.encoding import Row, UnscorableError, encode_pair, pair_row, rolling_rows
 from halueval.engine.generation import Prompt, generate_batch
-from halueval.engine.loglikelihood import score_decoder_rows, score_encoder_decoder_rows
+from halueval.engine.loglikelihood import TokenScores, score_decoder_rows, score_encoder_decoder_rows
 from halueval.engine.memory import default_budget, peak_memory_bytes, run_halving
+from halueval.engine.trie import plan_trees, score_tree, sharing_problem
 from halueval.errors import ModelError
 from halueval.schema import (
     ClassificationRequest,
@@ -75,6 +76,7 @@ class HuggingFaceBackend:
             raise ModelError(f"model {located.spec.name}: has no chat template; leave out --apply-chat-template")
         if self.architecture == "seq2seq":
             self.tokenizer.truncation_side = "left"  # keeps the end of the source, where the question stands
+        self._sharing: bool | None = None
         self.prefix = self._prefix()
         self.pad = self._pad()
         if located.adapter is not None:
@@ -144,9 +146,36 @@ class HuggingFaceBackend:
             return Budget(tokens=2**62, scored=auto.scored, batch_size=batch_size)
         return Budget(tokens=tokens or auto.tokens, scored=auto.scored, batch_size=batch_size)
 
-    def costs(self, requests: Sequence[Request]) -> list[Cost]:
-        """Tokens fed and tokens scored for each request; a failure costs nothing."""
-        return [self._cost(request) for request in requests]
+    def plan(self, requests: Sequence[Request], budget: Budget) -> list[list[int]]:
+        """Batches by shared prefixes where the model can, else by length, longest first."""
+        if self._shares(requests):
+            rows = [_attempt(self._row, request) for request in requests]
+            good = [i for i, row in enumerate(rows) if isinstance(row, Row)]
+            failed = [i for i, row in enumerate(rows) if not isinstance(row, Row)]
+            batches = [[good[j] for j in batch] for batch in plan_trees([rows[i] for i in good], budget)]
+            return [*batches, failed] if failed else batches
+        return plan_batches([self._cost(request) for request in requests], budget)
+
+    def _shares(self, requests: Sequence[Request]) -> bool:
+        """Whether these requests are run as trees of shared prefixes."""
+        return (
+            self.architecture == "causal" and isinstance(requests[0], LoglikelihoodRequest) and self.shares_prefixes()
+        )
+
+    def shares_prefixes(self) -> bool:
+        """Whether the model takes a tree, found out once by comparing a probe with the plain path."""
+        if self._sharing is None:
+            reason = sharing_problem(self.model, self.window, self._probe())
+            self._sharing = reason is None
+            if reason:
+                self.warnings.append(f"prefixes are not shared, batches are by length instead: {reason}")
+                logger.warning(self.warnings[-1])
+        return self._sharing
+
+    def _probe(self) -> list[Row]:
+        """Rows that share some, much and nothing."""
+        texts = [("The capital of France is", " Paris"), ("The capital of France is", " not Rome"), ("It was", " true")]
+        return [self._row(LoglikelihoodRequest(*pair)) for pair in texts]
 
     def _cost(self, request: Request) -> Cost:
         if isinstance(request, ClassificationRequest):
@@ -177,7 +206,7 @@ class HuggingFaceBackend:
         run = partial(runners[type(requests[0])], accounting=accounting)
         responses: list[Response] = list(run_halving(run, requests, self.model.device))
         accounting.requests += len(requests)
-        accounting.tokens_requested += sum(cost.tokens for cost in self.costs(requests))
+        accounting.tokens_requested += sum(self._cost(request).tokens for request in requests)
         accounting.prompts_truncated += sum(
             1 for r in responses if not isinstance(r, FailedResponse) and r.num_truncated
         )
@@ -265,13 +294,18 @@ class HuggingFaceBackend:
             return self._conditional(requests, accounting=accounting)
         rows = [_attempt(self._row, request) for request in requests]
         good = [row for row in rows if isinstance(row, Row)]
-        scores = iter(score_decoder_rows(self.model, good, pad=self.pad, accounting=accounting) if good else ())
+        scores = iter(self._score_rows(good, accounting) if good else ())
         return [
             row
             if isinstance(row, FailedResponse)
             else _loglikelihood_response(next(scores), row.num_scored, row.num_truncated)
             for row in rows
         ]
+
+    def _score_rows(self, rows: Sequence[Row], accounting: Accounting) -> list[TokenScores]:
+        if self.shares_prefixes():
+            return score_tree(self.model, rows, accounting=accounting)
+        return score_decoder_rows(self.model, rows, pad=self.pad, accounting=accounting)
 
     def _conditional(self, requests: Sequence[LoglikelihoodRequest], *, accounting: Accounting) -> list[Response]:
         pairs = [_attempt(self._source_and_target, request) for request in requests]

@@ -5,8 +5,7 @@ out of the hidden states before the vocabulary product, so whatever the model do
 afterwards (soft-capping in Gemma 2, scaling in Granite and Cohere) still happens. Log-softmax is taken in
 float32 whatever the weights' dtype.
 
-Seam: `score_decoder_rows` is the only place that knows that rows are padded side by side. A scheduler
-that shares prefixes replaces it and nothing else.
+Rows are padded side by side here; `trie.py` packs rows that share prefixes, with the same hook.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class TokenScores:
 
 
 @contextmanager
-def _only_positions(model: PreTrainedModel, index: torch.Tensor) -> Iterator[list[bool]]:
+def only_positions(model: PreTrainedModel, index: torch.Tensor) -> Iterator[list[bool]]:
     """Make the output embedding see only the flat positions `index`; yields a flag set when it did."""
     head = model.get_output_embeddings()
     fired: list[bool] = []
@@ -56,37 +55,60 @@ def _only_positions(model: PreTrainedModel, index: torch.Tensor) -> Iterator[lis
         handle.remove()
 
 
-def token_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Log-probabilities of `targets` under `logits`, in float32, in slices of bounded memory.
+def token_logprobs(
+    logits: torch.Tensor, index: torch.Tensor, targets: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Log-probabilities of `targets`, in float32, in slices of bounded memory.
 
     Args:
         logits: shape (n, vocabulary), any float dtype.
-        targets: shape (n,), token ids.
+        index: shape (m,), ascending or not; the row of `logits` that predicts each target.
+        targets: shape (m,), token ids.
 
     Returns:
-        Log-probabilities of shape (n,), float32, and whether each target is the argmax, shape (n,).
+        Log-probabilities of shape (m,), float32, and whether each target is the argmax, shape (m,).
     """
     import torch
 
     step = max(LOGIT_BYTES // (4 * logits.shape[-1]), 1)
-    values, greedy = [], []
+    values = torch.empty(len(targets), dtype=torch.float32, device=logits.device)
+    greedy = torch.empty(len(targets), dtype=torch.bool, device=logits.device)
     for start in range(0, logits.shape[0], step):
         piece = logits[start : start + step].float()
-        target = targets[start : start + step]
+        here = ((index >= start) & (index < start + step)).nonzero()[:, 0]
+        rows, target = index[here] - start, targets[here]
         # torch's CPU log_softmax is 8e-6 nats a token above the exact value, logsumexp is not; but it is what
         # every published figure was computed with, and a comparison must not differ by a choice of kernel.
-        values.append(piece.log_softmax(-1).gather(1, target[:, None])[:, 0])
-        greedy.append(piece.argmax(-1) == target)
-    return torch.cat(values), torch.cat(greedy)
+        values[here] = piece.log_softmax(-1)[rows, target]
+        greedy[here] = piece.argmax(-1)[rows] == target
+    return values, greedy
 
 
-def _scores(
-    logits: torch.Tensor, fired: list[bool], index: torch.Tensor, targets: torch.Tensor, sizes: Sequence[int]
+def scores_of(
+    logits: torch.Tensor,
+    fired: list[bool],
+    where: torch.Tensor,
+    index: Sequence[int],
+    targets: Sequence[int],
+    sizes: Sequence[int],
 ) -> list[TokenScores]:
+    """Scores of rows from the logits of one pass.
+
+    Args:
+        logits: as the model returned them.
+        fired: not empty when the logits are those of the positions `where` only.
+        where: flat positions that were asked for.
+        index: for each scored token, which of `where` predicts it.
+        targets: each scored token's id, row after row.
+        sizes: number of scored tokens of each row.
+    """
+    import torch
+
     flat = logits.reshape(-1, logits.shape[-1])
     if not fired:  # a model whose output embedding is not a module of its own gives logits everywhere
-        flat = flat.index_select(0, index)
-    values, greedy = token_logprobs(flat, targets)
+        flat = flat.index_select(0, where)
+    device = flat.device
+    values, greedy = token_logprobs(flat, torch.tensor(index, device=device), torch.tensor(targets, device=device))
     value_list, greedy_list = values.tolist(), greedy.tolist()
     out, start = [], 0
     for size in sizes:
@@ -118,11 +140,11 @@ def score_decoder_rows(
         targets.extend(row.ids[-row.num_scored :])
     device = model.device
     where = torch.tensor(index, device=device)
-    with torch.inference_mode(), _only_positions(model, where) as fired:
+    with torch.inference_mode(), only_positions(model, where) as fired:
         logits = model(
             input_ids=inputs.to(device), attention_mask=mask.to(device), use_cache=False, return_dict=True
         ).logits
-        scores = _scores(logits, fired, where, torch.tensor(targets, device=device), [row.num_scored for row in rows])
+        scores = scores_of(logits, fired, where, range(len(index)), targets, [row.num_scored for row in rows])
     real = sum(len(row.ids) - 1 for row in rows)
     accounting.forward_passes += 1
     accounting.tokens_computed += real
@@ -165,7 +187,7 @@ def score_encoder_decoder_rows(
         index.extend(range(i * target_width + fed - target.num_scored, i * target_width + fed))
         wanted.extend(target.ids[-target.num_scored :])
     where = torch.tensor(index, device=device)
-    with torch.inference_mode(), _only_positions(model, where) as fired:
+    with torch.inference_mode(), only_positions(model, where) as fired:
         logits = model(
             input_ids=encoder_ids.to(device),
             attention_mask=encoder_mask.to(device),
@@ -173,7 +195,7 @@ def score_encoder_decoder_rows(
             use_cache=False,
             return_dict=True,
         ).logits
-        scores = _scores(logits, fired, where, torch.tensor(wanted, device=device), [t.num_scored for t in targets])
+        scores = scores_of(logits, fired, where, range(len(index)), wanted, [t.num_scored for t in targets])
     real = sum(len(s) + len(t.ids) - 1 for s, t in zip(sources, targets, strict=True))
     accounting.forward_passes += 1
     accounting.tokens_computed += real

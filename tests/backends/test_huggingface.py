@@ -237,6 +237,7 @@ def test_half_precision_weights_are_normalised_in_float32(models):
 
 def test_logits_are_computed_only_where_a_token_is_scored(models, monkeypatch):
     backend = backend_of(models("causal"))
+    assert backend.shares_prefixes()
     seen = []
     head = backend.model.get_output_embeddings()
     head.register_forward_hook(lambda _m, _i, out: seen.append(out.shape[:-1].numel()))
@@ -250,14 +251,14 @@ def test_out_of_memory_halves_the_batch_and_gives_the_same_numbers(models, monke
     backend = backend_of(models("causal"))
     requests = [LoglikelihoodRequest(*pair) for pair in PAIRS]
     whole = run(backend, requests)
-    real = module.score_decoder_rows
+    real = module.score_tree
 
     def scarce(model, rows, **kwargs):
         if len(rows) > 2:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(model, rows, **kwargs)
 
-    monkeypatch.setattr(module, "score_decoder_rows", scarce)
+    monkeypatch.setattr(module, "score_tree", scarce)
     for a, b in zip(run(backend, requests), whole, strict=True):
         assert a.loglikelihood == pytest.approx(b.loglikelihood, abs=1e-4)
 
