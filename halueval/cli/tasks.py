@@ -266,7 +266,7 @@ def _check(registry: Registry, path: Path) -> str:
             raise ConfigError(f"{path}: {error}") from error
     check_task(task)
     check_layouts(task)
-    names = [scorer.name for scorer in scorers_for(task, None)]
+    names = [scorer.name for scorer in scorers_for(task, "causal")]
     if task.primary_metric and task.primary_metric not in names:
         from halueval.errors import nearest
 

@@ -9,11 +9,12 @@ With L the sum of log p over all tokens of all texts, and N_tokens, N_words, N_b
 - `reference_nll` = mean over samples of -L of the first reference given the prompt, in nats.
 
 All but the last are corpus-weighted: sums are divided, never per-text figures averaged. Words and bytes are
-counted on the original text (`doc_to_source` of a rolling task, where it has one), without the delimiter between prompt and reference (which the model scores
-too when it is part of the continuation; it is at most a token). Rolling tasks score the whole text,
-others the first reference given the prompt: two different figures, told apart by the task. The value of a
-single sample is its -L in nats, since a text's own word perplexity can exceed the range of a float.
-Equal to lm-evaluation-harness's figures of the same names for rolling tasks.
+counted on the original text (`doc_to_source` of a rolling task, where it has one), without the delimiter
+between prompt and reference (which the model scores too when it is part of the continuation; it is at most a
+token). Rolling tasks score the whole text, others the first reference given the prompt: two different
+figures, told apart by the task. The value of a single sample is its -L in nats, since a text's own word
+perplexity can exceed the range of a float. Equal to lm-evaluation-harness's figures of the same names for
+rolling tasks.
 """
 
 from __future__ import annotations
