@@ -1,7 +1,7 @@
 # Everything sets itself up: `make demo` and `make test` work from a bare clone with python3.11 or newer,
 # make and a C compiler. The environment lives in .venv and is rebuilt when the pins change.
 
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed

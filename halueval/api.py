@@ -1,4 +1,4 @@
-"""The Python API: what the command line does, as functions.
+r"""The Python API: what the command line does, as functions.
 
 On a tiny random model and a task of one row, so that it runs anywhere (a real one is
 `halueval.run("smollm2-135m-instruct", "facts_qa", limit=100)`):
@@ -15,8 +15,8 @@ On a tiny random model and a task of one row, so that it runs anywhere (a real o
 ...     _ = part.save_pretrained(here / "tiny")
 >>> _ = (here / "rows.jsonl").write_text('{"q": "capital of France?", "a": "Paris"}')
 >>> _ = (here / "one.yaml").write_text(
-...     "task: one\\noutput_type: generate_until\\nsource: rows.jsonl\\n"
-...     "doc_to_text: '{{q}}'\\ndoc_to_target: '{{a}}'\\ngeneration_kwargs: {max_gen_toks: 4}\\n"
+...     "task: one\noutput_type: generate_until\nsource: rows.jsonl\n"
+...     "doc_to_text: '{{q}}'\ndoc_to_target: '{{a}}'\ngeneration_kwargs: {max_gen_toks: 4}\n"
 ... )
 >>> (run,) = halueval.run(str(here / "tiny"), str(here / "one.yaml"), output=here / "results")
 >>> run.metrics.loc["exact_match", "value"]
@@ -30,7 +30,7 @@ True
 from __future__ import annotations
 
 import logging
-import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -252,5 +252,10 @@ def check_writable(output: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise UsageError(f"--output {output}: {existing} is a file, not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
-        raise UsageError(f"--output {output}: no permission to write in {existing}; choose another directory")
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        raise UsageError(
+            f"--output {output}: cannot write in {existing}: {error.strerror}; choose another directory"
+        ) from error

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+PINS = str(ROOT / "constraints.txt")
 
 
 @pytest.fixture(scope="module")
@@ -29,61 +30,38 @@ def test_tasks_models_and_data_are_inside(wheel):
     assert not [name for name in names if name.startswith(("tests/", "results/")) or "__pycache__" in name]
 
 
+@pytest.mark.slow
 def test_it_runs_in_a_clean_environment_without_extras(wheel, tmp_path):
-    """Dependencies are lent by this environment, except the extras: peft must not be needed."""
-    venv.create(tmp_path / "env", with_pip=False)
+    venv.create(tmp_path / "env", with_pip=True)
     python = tmp_path / "env" / "bin" / "python"
-    site = subprocess.run(
-        [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
-    lent = subprocess.run(
-        [sys.executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.strip()
     install = [
-        sys.executable,
+        python,
         "-m",
         "pip",
         "install",
         "--quiet",
-        "--no-deps",
-        "--no-index",
-        "--target",
-        site,
+        "--disable-pip-version-check",
+        "--constraint",
+        PINS,
         str(wheel),
     ]
-    subprocess.run(install, check=True, capture_output=True)
-    # Appended after the wheel's own directory; the editable install of this checkout is left out on purpose.
-    (Path(site) / "lent.py").write_text(
-        "import sys\n"
-        f"sys.path.append({lent!r})\n"
-        "class NoExtras:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('peft', 'sentencepiece'):\n"
-        "            raise ModuleNotFoundError(name)\n"
-        "sys.meta_path.insert(0, NoExtras())\n"
-    )
-    (Path(site) / "lent.pth").write_text("import lent\n")
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
+    if "Failed to establish a new connection" in done.stderr or "No address associated" in done.stderr:
+        pytest.skip("no package index can be reached from here")
+    assert done.returncode == 0, done.stderr
 
     def run(*arguments):
-        command = [python, "-m", "halueval", *arguments]
+        command = [tmp_path / "env" / "bin" / "halueval", *arguments]
         return subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout
 
-    where = subprocess.run(
-        [python, "-c", "import halueval; print(halueval.__file__)"],
-        check=True,
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    ).stdout
-    assert where.startswith(site)
+    def ask(code):
+        command = [python, "-c", code]
+        return subprocess.run(command, check=True, capture_output=True, text=True, cwd=tmp_path).stdout.strip()
+
+    assert ask("import halueval; print(halueval.__file__)").startswith(str(tmp_path))
+    assert ask("import importlib.util as u; print(u.find_spec('peft'), u.find_spec('pytest'))") == "None None"
     assert "Commands:" in run("--help")
     assert "facts_qa" in run("tasks", "ls")
     assert "smollm2-135m-instruct" in run("models", "ls")
     assert "exact_match" in run("scorers", "ls")
-    assert "wheel" not in run("tasks", "show", "facts_qa").splitlines()[0]
+    assert "Helsinki is the capital of which country?" in run("tasks", "show", "facts_qa")

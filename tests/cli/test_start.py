@@ -45,7 +45,7 @@ def test_version():
         (["tasks", "show", "fact_qa"], "did you mean 'facts_qa'"),
         (["models", "show", "smollm"], "unknown model 'smollm'"),
         (["scorers", "show", "exact_mach"], "did you mean 'exact_match'"),
-        (["pull", "facts"], "facts"),
+        (["pull", "fact_qa"], "did you mean 'facts_qa'"),
     ],
 )
 def test_bad_usage_is_one_line_and_exit_2_and_nothing_is_written(invoke, monkeypatch, tmp_path, arguments, told):
