@@ -395,6 +395,7 @@ def _task_record(prepared: Prepared) -> dict[str, Any]:
         },
         "num_fewshot": prepared.num_fewshot,
         "primary_metric": task.primary_metric,
+        "metric_list": [prepared.scorers[i].name for i in range(len(task.metric_list))],
         "group_by": list(task.group_by),
     }
 

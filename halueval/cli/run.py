@@ -109,6 +109,7 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     help="Directory of the results.",
 )
 @click.option("--quiet", "-q", is_flag=True, help="No progress and no notes; errors only.")
+@click.option("--all-figures", is_flag=True, help="Show every figure in the table, not only those that the task names.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run records as a JSON list instead of a table.")
 def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
     """Run models on tasks and store every figure with its uncertainty."""
@@ -158,4 +159,4 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         if as_json:
             click.echo(json.dumps([r.record for r in finished], ensure_ascii=False, indent=1))
         elif finished:
-            print_runs(finished, sys.stdout)
+            print_runs(finished, sys.stdout, every=given["all_figures"])

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import IO, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO, TYPE_CHECKING, Any
 
+from halueval.schema import State
 from halueval.store import Run
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 LOWER, HIGHER = "↓", "↑"
 
@@ -30,11 +34,17 @@ def _direction(metric: Mapping[str, Any]) -> str:
     return "" if better is None else f" {HIGHER if better else LOWER}"
 
 
-def rows_of(run: Run) -> list[tuple[str, ...]]:
+def shown_figures(record: Mapping[str, Any], *, every: bool) -> dict[str, Mapping[str, Any]]:
+    """Figures for the table: those that the task names and the rates of its states, or every one."""
+    chosen = {*record["task"]["metric_list"], "hallucination_rate", "answer_rate"}
+    return {name: metric for name, metric in record["metrics"].items() if every or name in chosen}
+
+
+def rows_of(run: Run, *, every: bool) -> list[tuple[str, ...]]:
     """Cells of one run: Task, Version, n-shot, Metric, Value, 95 % CI, n, unscored."""
     task = run.record["task"]
     rows = []
-    for i, (name, metric) in enumerate(run.record["metrics"].items()):
+    for i, (name, metric) in enumerate(shown_figures(run.record, every=every).items()):
         head = (task["name"], task["version"], str(task["num_fewshot"])) if i == 0 else ("", "", "")
         rows.append(
             (
@@ -49,11 +59,23 @@ def rows_of(run: Run) -> list[tuple[str, ...]]:
     return rows
 
 
-def print_runs(runs: Iterable[Run], file: IO[str]) -> None:
-    """Print a table a model, then each run's states, warnings, reasons for gaps, and path."""
-    from rich.box import SIMPLE_HEAD
+COLUMNS = ("Task", "Version", "n-shot", "Metric", "Value", "95 % CI", "n", "unscored")
+NUM_TASK_COLUMNS = 3
+
+
+def print_runs(runs: Iterable[Run], file: IO[str], *, every: bool = False) -> None:
+    """Print a table a model, then each run's states, warnings, reasons for gaps, and path.
+
+    On a narrow terminal task, version and shots go into a line above each task's figures, so that no cell is
+    ever cut.
+
+    Args:
+        runs: finished runs.
+        file: where to print.
+        every: all figures, not only those that the task names.
+    """
     from rich.console import Console
-    from rich.table import Table
+    from rich.measure import Measurement
     from rich.text import Text
 
     by_model: dict[str, list[Run]] = {}
@@ -61,19 +83,38 @@ def print_runs(runs: Iterable[Run], file: IO[str]) -> None:
         by_model.setdefault(run.record["model"]["name"], []).append(run)
     console = Console(file=file, width=None if file.isatty() else 120, highlight=False)
     for model, finished in by_model.items():
-        # Names come from directories and cards: shown as they are, never read as markup.
-        table = Table(title=Text(model), box=SIMPLE_HEAD, title_justify="left")
-        for column in ("Task", "Version", "n-shot", "Metric"):
-            table.add_column(column, no_wrap=True)
-        for column in ("Value", "95 % CI", "n", "unscored"):
-            table.add_column(column, justify="right", no_wrap=True)
-        for run in finished:
-            for cells in rows_of(run):
-                table.add_row(*(Text(cell) for cell in cells))
-            table.add_section()
-        console.print(table)
+        cells = [rows_of(run, every=every) for run in finished]
+        table = _table(COLUMNS, cells)
+        console.print(Text(model, style="bold"))
+        needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+        if needed <= console.width:
+            console.print(table)
+        else:
+            for rows in cells:
+                task, version, shots = rows[0][:NUM_TASK_COLUMNS]
+                console.print(Text(f"{task}, version {version}, {shots}-shot"))
+                console.print(_table(COLUMNS[NUM_TASK_COLUMNS:], [[row[NUM_TASK_COLUMNS:] for row in rows]]))
         for run in finished:
             console.print(Text(footer(run)), soft_wrap=True)
+        hidden = sum(len(run.record["metrics"]) for run in finished) - sum(map(len, cells))
+        if hidden:
+            console.print(Text(f"{hidden} more figures are in run.json; --all-figures shows them", style="dim"))
+
+
+def _table(columns: Sequence[str], groups: Iterable[Iterable[Sequence[str]]]) -> Table:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD)
+    for column in columns:
+        table.add_column(column, justify="left" if column in COLUMNS[:4] else "right", no_wrap=True)
+    for rows in groups:
+        for row in rows:
+            # Names come from directories and cards: shown as they are, never read as markup.
+            table.add_row(*(Text(cell) for cell in row))
+        table.add_section()
+    return table
 
 
 def footer(run: Run) -> str:
@@ -84,7 +125,8 @@ def footer(run: Run) -> str:
     reasons: dict[str, int] = {}
     for metric in record["metrics"].values():
         for reason, count in metric["unscored_reasons"].items():
-            reasons[reason] = max(reasons.get(reason, 0), count)
+            if reason != State.ABSTAINED:  # is told with the states above
+                reasons[reason] = max(reasons.get(reason, 0), count)
     if reasons:
         told = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:3]
         lines.append("  unscored: " + "; ".join(f"{reason} ({count})" for reason, count in told))
