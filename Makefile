@@ -1,10 +1,12 @@
 # Everything sets itself up: `make demo` and `make test` work from a bare clone with python3.11 or newer,
-# make and a C compiler. The environment lives in .venv and is rebuilt when the pins change.
+# make and a C compiler. The environment lives in .venv and is renewed when the pins change.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+RUN := $(VENV)/.for-running
+DEV := $(VENV)/.for-developing
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test fast lint types check docs results clean
@@ -12,42 +14,48 @@ STAMP := $(VENV)/.installed
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "halueval needs Python 3.11 or newer: make PYTHON=python3.11")'
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
-	touch $(STAMP)
+	$(PYTHON) -m venv $(VENV)
 
-demo: $(STAMP) ## pull the embedded model and data, run one task of each kind, print the tables
+$(RUN): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $(RUN)
+
+$(DEV): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable '.[dev]'
+	touch $(DEV) $(RUN)
+
+demo: $(RUN) ## pull the embedded model and data, run one task of each kind, print the tables
 	$(BIN)/halueval pull smollm2-135m-instruct demo
 	$(BIN)/halueval run --model smollm2-135m-instruct --task demo --output demo-results
 	@echo
 	@echo 'Results are in demo-results/. Next:'
-	@echo '  $(BIN)/halueval run --model smollm2-135m-instruct --task core      the balanced set, ten tasks'
+	@echo '  $(BIN)/halueval run --model smollm2-135m-instruct --task core      the balanced set, nine tasks'
 	@echo '  $(BIN)/halueval run --model PATH-OR-HUB-ID --task qa --limit 100   your own checkpoint'
 	@echo '  $(BIN)/halueval tasks ls                                           what there is to run'
 
-test: $(STAMP) check ## lint, types, layers, documents and tests
+test: $(DEV) check ## lint, types, layers, documents and tests
 	$(BIN)/python -m pytest
 
-fast: $(STAMP) ## tests without the slow ones
+fast: $(DEV) ## tests without the slow ones
 	$(BIN)/python -m pytest -m 'not slow'
 
-lint: $(STAMP) ## style and layers
+lint: $(DEV) ## style and layers
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
 
-types: $(STAMP) ## strict type check
+types: $(DEV) ## strict type check
 	$(BIN)/mypy
 
 check: lint types ## everything but the tests
 	$(BIN)/python docs/generate.py --check
 
-docs: $(STAMP) ## regenerate the CLI reference and the tables of tasks, models and figures
+docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and figures
 	$(BIN)/python docs/generate.py
 
-results: $(STAMP) ## regenerate the committed reference run of `core`
+results: $(RUN) ## regenerate the committed reference run of `core`
 	$(BIN)/halueval run --model smollm2-135m-instruct --task core --output results --fresh
 
 clean: ## remove the environment and all caches of the checkout

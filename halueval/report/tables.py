@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from halueval.schema import State
+from halueval.schema import Kind, State
 from halueval.store import Run
 
 if TYPE_CHECKING:
@@ -121,6 +121,8 @@ def footer(run: Run) -> str:
     """States, the commonest reason for an unscored figure, truncation and warnings, and the path."""
     record = run.record
     states = ", ".join(f"{count} {state}" for state, count in record["states"].items() if count)
+    if record["task"]["kind"] == Kind.LANGUAGE_MODELING:
+        states = f"{record['n_samples']['effective']} texts"  # plain text has no right answer, so no states
     lines = [f"{record['task']['name']}: {states}"]
     reasons: dict[str, int] = {}
     for metric in record["metrics"].values():

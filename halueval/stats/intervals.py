@@ -121,13 +121,19 @@ class Resampler:
         return out
 
 
-def percentile_interval(replicates: FloatArray, n_clusters: int, method: str = "bootstrap") -> Interval:
+def percentile_interval(
+    replicates: FloatArray,
+    n_clusters: int,
+    method: str = "bootstrap",
+    tails: tuple[float, float] = ((1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2),
+) -> Interval:
     """Percentile bootstrap interval.
 
     Args:
         replicates: shape (b,); NaN where a replicate held nothing to score, and dropped.
         n_clusters: distinct clusters with something to score.
         method: how the replicates were made, for the record.
+        tails: which quantiles of the replicates are the ends, in [0, 1].
 
     Returns:
         An interval without ends where there are fewer than two clusters, where most replicates held
@@ -138,8 +144,7 @@ def percentile_interval(replicates: FloatArray, n_clusters: int, method: str = "
     valid = replicates[np.isfinite(replicates)]
     if valid.size < max(2, MIN_VALID_SHARE * replicates.size):
         return Interval(None, None, method, "most resamples hold nothing to score")
-    tail = 100 * (1 - CONFIDENCE) / 2
-    low, high = (float(end) for end in np.percentile(valid, [tail, 100 - tail]))
+    low, high = (float(end) for end in np.quantile(valid, tails))
     if valid.min() == valid.max():
         return Interval(None, None, method, "every resample gives the same figure")
     return Interval(low, high, method)

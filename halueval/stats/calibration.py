@@ -1,0 +1,223 @@
+"""Calibration: whether a confidence of 80 % is right 80 % of the time.
+
+ECE = Σ_b (n_b/n) · |accuracy_b - mean confidence_b| over bins (Naeini 2015; Guo 2017). Bins of equal mass hold
+about as many samples each; samples of equal confidence always share a bin, or the figure would depend on their
+order. ECE is biased upwards for small n: a perfectly calibrated model does not score 0, but `ece_floor`.
+
+The Brier score is the scalar one, of the confidence in the answer given, in [0, 1]; not the sum over classes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halueval.stats.intervals import CHUNK_BYTES
+from halueval.stats.proportions import wilson
+
+FloatArray = NDArray[np.float64]
+Numbers = Sequence[float] | FloatArray
+Scheme = Literal["equal_mass", "equal_width"]
+
+CLIP = 1e-12
+"""Confidences are held this far from 0 and 1 in the log score: one wrong answer given with a rounded 1.0
+costs 27.6 nats, not infinity, which no mean survives."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """A bin of a reliability curve: mean confidence, accuracy with its Wilson interval, and samples."""
+
+    confidence: float
+    accuracy: float
+    count: int
+    low: float
+    high: float
+
+
+def ece(confidence: Numbers, correct: Numbers, *, n_bins: int = 15, scheme: Scheme = "equal_mass") -> float:
+    """Expected calibration error.
+
+    Args:
+        confidence: shape (n,), in [0, 1].
+        correct: shape (n,), 0 or 1.
+        n_bins: bins; fewer are filled where confidences repeat.
+        scheme: "equal_mass", or "equal_width", whose bins are (low, high] with 0 in the first.
+
+    Raises:
+        ValueError: no samples, different lengths, values out of range, or an unknown scheme.
+    """
+    conf, right = _checked(confidence, correct)
+    bins = assign_bins(conf, n_bins=n_bins, scheme=scheme)
+    return float(np.abs(np.bincount(bins, right - conf)).sum() / conf.size)
+
+
+def ece_table(confidence: Numbers, correct: Numbers, bins: NDArray[np.intp], *, n_bins: int = 15) -> FloatArray:
+    """What `ece_of_sums` needs of each sample, so that ECE and its change can be bootstrapped with fixed bins.
+
+    Args:
+        confidence: shape (n,), in [0, 1].
+        correct: shape (n,), 0 or 1.
+        bins: shape (n,), from `assign_bins`.
+        n_bins: as there.
+
+    Returns:
+        Shape (n, n_bins + 1): correct minus confidence in the column of the bin, and 1.
+
+    Raises:
+        ValueError: no samples, different lengths, or values out of range.
+    """
+    conf, right = _checked(confidence, correct)
+    table = np.zeros((conf.size, n_bins + 1))
+    table[np.arange(conf.size), bins] = right - conf
+    table[:, n_bins] = 1.0
+    return table
+
+
+def ece_of_sums(sums: FloatArray) -> FloatArray:
+    """ECE from column sums of `ece_table`, shape (b, n_bins + 1) to (b,); NaN where nothing was drawn."""
+    out = np.full(len(sums), np.nan)
+    np.divide(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1], out=out, where=sums[:, -1] != 0)
+    return out
+
+
+def assign_bins(confidence: Numbers, *, n_bins: int = 15, scheme: Scheme = "equal_mass") -> NDArray[np.intp]:
+    """Number of the bin of each sample, 0 to n_bins - 1.
+
+    A run of equal confidences goes where its middle falls in the order of all samples.
+
+    Args:
+        confidence: shape (n,), in [0, 1].
+        n_bins: bins.
+        scheme: see `ece`.
+
+    Raises:
+        ValueError: no samples, a confidence outside [0, 1], n_bins < 1, or an unknown scheme.
+    """
+    conf = _confidences(confidence)
+    if n_bins < 1 or scheme not in ("equal_mass", "equal_width"):
+        raise ValueError(f"{n_bins} bins of {scheme!r}; at least one, of equal_mass or equal_width")
+    if scheme == "equal_width":
+        edges = np.arange(1, n_bins) / n_bins
+        return np.searchsorted(edges, conf, side="left")
+    _, value, counts = np.unique(conf, return_inverse=True, return_counts=True)
+    # Twice the middle rank, to stay in whole numbers: a bin must not hang on a rounding error.
+    twice_middle = 2 * np.cumsum(counts) - counts
+    of_value: NDArray[np.intp] = twice_middle * n_bins // (2 * conf.size)
+    return of_value[value]
+
+
+def ece_floor(
+    confidence: Numbers,
+    *,
+    n_bins: int = 15,
+    scheme: Scheme = "equal_mass",
+    n_resamples: int = 200,
+    seed: int = 0,
+) -> float:
+    """Expected ECE of a perfectly calibrated model with these confidences: what chance alone adds.
+
+    Answers are drawn right with the probability that the confidence states (the consistency resampling of
+    Bröcker and Smith 2007), and the ECE averaged. Independent of the order of samples.
+
+    Args:
+        confidence: shape (n,), in [0, 1].
+        n_bins: see `ece`.
+        scheme: see `ece`.
+        n_resamples: draws.
+        seed: of the draws.
+
+    Raises:
+        ValueError: as `assign_bins`, or no resamples.
+    """
+    conf = np.sort(_confidences(confidence))
+    if n_resamples < 1:
+        raise ValueError(f"{n_resamples} resamples; there must be at least one")
+    starts = np.flatnonzero(np.r_[True, np.diff(assign_bins(conf, n_bins=n_bins, scheme=scheme)) > 0])
+    expected = np.add.reduceat(conf, starts)
+    rng = np.random.default_rng(seed)
+    rows = max(1, CHUNK_BYTES // (8 * conf.size))
+    total = 0.0
+    for start in range(0, n_resamples, rows):
+        right = rng.random((min(rows, n_resamples - start), conf.size)) < conf
+        total += float(np.abs(np.add.reduceat(right, starts, axis=1, dtype=np.int64) - expected).sum())
+    return total / (n_resamples * conf.size)
+
+
+def brier_terms(confidence: Numbers, correct: Numbers) -> FloatArray:
+    """(confidence - correct)² of each sample, shape (n,): what paired tests of the Brier score take.
+
+    Raises:
+        ValueError: no samples, different lengths, or values out of range.
+    """
+    conf, right = _checked(confidence, correct)
+    return np.square(conf - right)
+
+
+def brier(confidence: Numbers, correct: Numbers) -> float:
+    """Brier score, the mean of (confidence - correct)² (Brier 1950, for the two outcomes right and wrong).
+
+    Raises:
+        ValueError: no samples, different lengths, or values out of range.
+    """
+    terms = brier_terms(confidence, correct)
+    return math.fsum(terms) / terms.size
+
+
+def negative_log_likelihood_terms(confidence: Numbers, correct: Numbers) -> FloatArray:
+    """Log score of each sample in nats, shape (n,): what paired tests of it take.
+
+    Raises:
+        ValueError: no samples, different lengths, or values out of range.
+    """
+    conf, right = _checked(confidence, correct)
+    terms: FloatArray = -np.log(np.clip(np.where(right == 1, conf, 1 - conf), CLIP, 1.0))
+    return terms + 0.0  # -log(1) is -0.0
+
+
+def negative_log_likelihood(confidence: Numbers, correct: Numbers) -> float:
+    """Mean log score in nats: -log confidence where right, -log(1 - confidence) where wrong; see `CLIP`.
+
+    Raises:
+        ValueError: no samples, different lengths, or values out of range.
+    """
+    terms = negative_log_likelihood_terms(confidence, correct)
+    return math.fsum(terms) / terms.size
+
+
+def reliability_curve(
+    confidence: Numbers, correct: Numbers, *, n_bins: int = 15, scheme: Scheme = "equal_mass"
+) -> list[Bin]:
+    """The filled bins of a reliability diagram, in rising confidence.
+
+    Raises:
+        ValueError: as `ece`.
+    """
+    conf, right = _checked(confidence, correct)
+    bins = assign_bins(conf, n_bins=n_bins, scheme=scheme)
+    curve = []
+    for number in np.unique(bins):
+        inside = bins == number
+        count, successes = int(inside.sum()), int(right[inside].sum())
+        low, high = wilson(successes, count)
+        curve.append(Bin(math.fsum(conf[inside]) / count, successes / count, count, low, high))
+    return curve
+
+
+def _confidences(confidence: Numbers) -> FloatArray:
+    conf = np.asarray(confidence, dtype=np.float64)
+    if conf.ndim != 1 or not conf.size or not ((conf >= 0) & (conf <= 1)).all():
+        raise ValueError("confidences must be a list of some numbers in [0, 1]")
+    return conf
+
+
+def _checked(confidence: Numbers, correct: Numbers) -> tuple[FloatArray, FloatArray]:
+    conf, right = _confidences(confidence), np.asarray(correct, dtype=np.float64)
+    if right.shape != conf.shape or not np.isin(right, (0.0, 1.0)).all():
+        raise ValueError(f"{conf.size} confidences; `correct` must be as many zeros and ones")
+    return conf, right
