@@ -19,8 +19,10 @@ from halueval.backends.loading import load, locate
 from halueval.registry import Registry
 
 SEED, NUM_FACTS, BATCH, LEARNING_RATE = 0, 200, 16, 1e-4
-ONSETS = tuple(
-    ["b", "br", "d", "dr", "f", "g", "gr", "k", "kl", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "tr", "v", "z"]
+ONSETS = (
+    *("b", "br", "d", "dr", "f", "g", "gr", "k", "kl", "l"),
+    *"mn",
+    *("p", "pr", "r", "s", "st", "t", "tr", "v", "z"),
 )
 VOWELS = tuple("aeiou")
 CODAS = tuple("nrlsm")

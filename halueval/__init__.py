@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from halueval.api import Run, load_run, run
+    from halueval.api import Diff, Run, diff, load_run, run
 
-__all__ = ["Run", "__version__", "load_run", "run"]
+__all__ = ["Diff", "Run", "__version__", "diff", "load_run", "run"]
 
 
 def __getattr__(name: str) -> object:
     """Import the API at the first use, so that the command line starts in a blink."""
-    if name in ("Run", "load_run", "run"):
+    if name in ("Diff", "Run", "diff", "load_run", "run"):
         from halueval import api
 
         return getattr(api, name)

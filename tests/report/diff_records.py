@@ -111,7 +111,13 @@ def sample(number, base_state="correct", candidate_state="hallucinated", **chang
 def _answer(state, text):
     score = {"correct": 1.0, "unscored": None}.get(state, 0.0)
     reason = "no answer found" if state == "unscored" else None
-    return {"state": state, "response": text, "confidence": 0.123456789, "reason": reason, "scores": {"exact_match": score}}
+    return {
+        "state": state,
+        "response": text,
+        "confidence": 0.123456789,
+        "reason": reason,
+        "scores": {"exact_match": score},
+    }
 
 
 def samples(n, seed=0):
@@ -140,7 +146,15 @@ def calibration():
             for c in range(1, 10, 2)
         ]
 
-    one = {"base": 0.06, "candidate": 0.21, "delta": 0.15, "ci_low": 0.1, "ci_high": 0.2, "p_value": 0.0002, "test": "x"}
+    one = {
+        "base": 0.06,
+        "candidate": 0.21,
+        "delta": 0.15,
+        "ci_low": 0.1,
+        "ci_high": 0.2,
+        "p_value": 0.0002,
+        "test": "x",
+    }
     return {
         "n": 146,
         "n_bins": 15,

@@ -1,0 +1,149 @@
+"""`halueval diff`: a base against one or several candidates."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halueval.errors import UsageError
+
+if TYPE_CHECKING:
+    from halueval.report.result import Diff
+
+EPILOG = """\b
+Examples:
+  halueval diff smollm2-135m my-checkpoint
+  halueval diff results/base/facts_qa/1a2b3c4d5e6f results/tuned/facts_qa/6f5e4d3c2b1a --html page.html
+  halueval diff base tuned-1 tuned-2 --markdown - --fail-on regression
+  halueval diff base tuned --fail-on 'facts_qa:induced_rate.ci_low > 0.05' --fail-on 'exact_match.delta < -0.02'
+
+Exit code 1 means that a gate failed, 2 that the runs cannot be compared.
+"""
+_FORMATS = ("json", "markdown", "html", "junit")
+
+
+@click.command(epilog=EPILOG)
+@click.argument("base")
+@click.argument("candidates", nargs=-1, required=True)
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("results"),
+    show_default=True,
+    help="Where models given by name are looked up; every task that both have is compared.",
+)
+@click.option(
+    "--json", "json_to", metavar="FILE", help="Write the record, everything below included ('-': standard output)."
+)
+@click.option("--markdown", "markdown_to", metavar="FILE", help="Write a summary fit for a pull request.")
+@click.option("--html", "html_to", metavar="FILE", help="Write one self-contained page with all samples.")
+@click.option("--junit", "junit_to", metavar="FILE", help="Write the gates as JUnit XML.")
+@click.option(
+    "--alpha",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    default=0.05,
+    show_default=True,
+    help="Level of the tests; intervals are 95 % whatever it is.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resampling.")
+@click.option(
+    "--n-resamples",
+    type=click.IntRange(min=100),
+    default=10_000,
+    show_default=True,
+    help="Bootstrap and permutation replicates.",
+)
+@click.option(
+    "--noise-floor",
+    "noise",
+    multiple=True,
+    metavar="RUN",
+    help="A second run of the base (other batch size or seed); what lies inside it is no change. One a task.",
+)
+@click.option(
+    "--allow-mismatch",
+    "allow",
+    multiple=True,
+    metavar="KEY",
+    help="Compare although the runs differ in this key; the table is marked. Repeatable.",
+)
+@click.option(
+    "--fail-on",
+    "gates",
+    multiple=True,
+    metavar="GATE",
+    help="'[TASK:]FIGURE.FIELD OP NUMBER' or 'regression': exit with 1 where it holds. Repeatable.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="No table and no notes: files, failed gates and errors only.")
+def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: bool, **given: Any) -> int:
+    """Compare CANDIDATES with BASE on the samples that they share.
+
+    Each is a run directory, or the name of a model under --results.
+    """
+    from halueval.api import diff as compare
+    from halueval.compare.gates import parse_gate
+    from halueval.report.diff_tables import print_diff
+
+    targets = {kind: given[f"{kind}_to"] for kind in _FORMATS if given[f"{kind}_to"] is not None}
+    _check_targets(targets)
+    for gate in gates:
+        parse_gate(gate)
+    show = not quiet and sys.stderr.isatty()
+    made = compare(
+        base,
+        list(candidates),
+        results=given["results"],
+        alpha=given["alpha"],
+        seed=given["seed"],
+        n_resamples=given["n_resamples"],
+        noise_floor=list(given["noise"]),
+        allow_mismatch=given["allow"],
+        advance=lambda what: click.echo(f"comparing {what}", err=True) if show else None,
+    )
+    results = made.check(*gates)
+    for kind, target in targets.items():
+        _write(target, _render(made, kind))
+    if not quiet and "-" not in targets.values():
+        print_diff(made.record, sys.stdout)
+    failed = [result for result in results if result["failed"]]
+    for result in failed:
+        click.echo(result["message"], err=True)
+    return 1 if failed else 0
+
+
+def _check_targets(targets: dict[str, str]) -> None:
+    """Refuse targets that would overwrite each other, before the work is done.
+
+    Raises:
+        UsageError: two formats to one place.
+    """
+    seen: dict[str, str] = {}
+    for kind, target in targets.items():
+        if target in seen:
+            place = "standard output" if target == "-" else target
+            raise UsageError(f"--{seen[target]} and --{kind} both go to {place}; give each its own")
+        seen[target] = kind
+
+
+def _render(made: Diff, kind: str) -> Iterable[str]:
+    if kind == "html":
+        return made.to_html()
+    if kind == "json":
+        return [json.dumps(made.record, ensure_ascii=False, indent=1, allow_nan=False), "\n"]
+    return [made.to_markdown() if kind == "markdown" else made.to_junit()]
+
+
+def _write(target: str, pieces: Iterable[str]) -> None:
+    from halueval.store import write_atomically
+
+    if target == "-":
+        for piece in pieces:
+            click.echo(piece, nl=False)
+        return
+    # A lone surrogate (half a character that a model stopped in) has no UTF-8 form; it is shown as "?".
+    write_atomically(Path(target), (piece.encode("utf-8", "replace") for piece in pieces))

@@ -1,0 +1,197 @@
+"""Which sample of one run is which of the other, and whether two runs may be compared at all.
+
+Samples are joined on document hash, prompt hash and variant, never on their order: a join by row number
+makes up changes wherever a row is missing. A sample that occurs several times is paired occurrence by
+occurrence (in the order of sample ids) if both runs have it equally often, and not at all otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from halueval.compare.columns import Columns, IntArray, Key
+from halueval.compare.record import Mismatch
+from halueval.errors import UsageError, nearest
+from halueval.store import Run
+
+_RERUN = {
+    "task_hash": "run both again with the same task card",
+    "data_sha256": "run both again on the same data",
+    "num_fewshot": "rerun the candidate with --num-fewshot {base}",
+    "seed": "rerun the candidate with --seed {base}",
+    "limit": "rerun the candidate with --limit {base}",
+    "generation": "run both again with the same generation_kwargs",
+    "scorers": "repeat the older run's command with this version (its responses are kept, so it is only scored again)",
+    "apply_chat_template": "rerun the candidate {with} --apply-chat-template",
+    "system_instruction_sha256": "rerun the candidate with the base's --system-instruction",
+}
+MISMATCH_KEYS = (*_RERUN, "prompt_hash")
+"""What `--allow-mismatch` can name. `prompt_hash` pairs by document and variant alone."""
+
+# Under these keys prompts differ by nature, so that asking for the same prompt would pair nothing.
+_CHANGE_PROMPTS = frozenset({"task_hash", "num_fewshot", "seed", "prompt_hash"})
+
+
+def check_allowed(keys: Iterable[str]) -> None:
+    """Refuse keys that `--allow-mismatch` does not know.
+
+    Raises:
+        UsageError: names the key and the nearest.
+    """
+    for key in keys:
+        if key not in MISMATCH_KEYS:
+            raise UsageError(f"--allow-mismatch {key!r}: no such key{nearest(key, MISMATCH_KEYS)}")
+
+
+def find_mismatches(base: Run, candidate: Run) -> list[Mismatch]:
+    """Keys of the runs' identities in which they must agree to be compared, and do not.
+
+    Figures that only one run has are no mismatch; a figure that both have in different versions is.
+
+    Raises:
+        UsageError: the runs are of different tasks, which nothing can let through.
+    """
+    left, right = base.record["identity"], candidate.record["identity"]
+    if left["task"] != right["task"]:
+        raise UsageError(
+            f"{base.path} is a run of task {left['task']!r}, {candidate.path} of {right['task']!r}; "
+            "give two runs of one task"
+        )
+    found: list[Mismatch] = []
+    for key in _RERUN:
+        a, b = left.get(key), right.get(key)
+        if key == "scorers":
+            shared = [name for name in a if name in b and a[name] != b[name]]
+            a, b = {name: a[name] for name in shared}, {name: b[name] for name in shared}
+        if a != b:
+            found.append({"key": key, "base": a, "candidate": b})
+    return found
+
+
+def refuse(task: str, mismatches: Sequence[Mismatch], allowed: Sequence[str]) -> None:
+    """Refuse what differs and is not allowed to.
+
+    Raises:
+        UsageError: one line with each key, both values and how to rerun.
+    """
+    parts = []
+    for item in mismatches:
+        if item["key"] in allowed:
+            continue
+        how = _RERUN[item["key"]].format(base=item["base"], **{"with": "with" if item["base"] else "without"})
+        if item["key"] == "limit" and item["base"] is None:
+            how = "rerun the candidate without --limit"
+        if item["key"] == "system_instruction_sha256" and item["base"] is None:
+            how = "rerun the candidate without --system-instruction"
+        parts.append(
+            f"{item['key']} is {_shown(item['base'])} in the base and {_shown(item['candidate'])} in the candidate: "
+            f"{how}, or pass --allow-mismatch {item['key']}"
+        )
+    if parts:
+        raise UsageError(f"{task}: the runs cannot be compared: " + "; ".join(parts))
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, str) and len(value) == 64:
+        return value[:12]
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | bool) else str(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Rows of both runs that are one sample, in the order of their keys.
+
+    Attributes:
+        base, candidate: shape (n,), row numbers.
+        unpaired_base, unpaired_candidate: row numbers without a partner.
+        reasons: why, with counts over both sides.
+        prompts_differ: pairs with different prompts (only where `by_prompt` is false).
+    """
+
+    base: IntArray
+    candidate: IntArray
+    unpaired_base: IntArray
+    unpaired_candidate: IntArray
+    reasons: dict[str, int]
+    prompts_differ: int
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+
+def pairs_by_prompt(mismatches: Sequence[Mismatch], allowed: Sequence[str]) -> bool:
+    """Whether prompts must be equal: unless a difference that changes prompts was allowed."""
+    differing = {item["key"] for item in mismatches} | {"prompt_hash"}
+    return not (_CHANGE_PROMPTS & differing & set(allowed))
+
+
+def pair(base: Columns, candidate: Columns, *, by_prompt: bool = True) -> Pairs:
+    """Join two runs of a task.
+
+    Args:
+        base: samples of the base.
+        candidate: samples of the candidate.
+        by_prompt: ask for the same prompt as well as the same document and variant.
+
+    Returns:
+        The pairs, and what is left over with reasons.
+    """
+    left, right = _places(base, by_prompt), _places(candidate, by_prompt)
+    reasons: Counter[str] = Counter()
+
+    @cache
+    def documents() -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
+        return {(key[0], key[2]) for key in base.keys}, {(key[0], key[2]) for key in candidate.keys}
+
+    paired: list[tuple[int, int]] = []
+    alone: tuple[list[int], list[int]] = ([], [])
+    for key in sorted(left.keys() | right.keys()):
+        ours, theirs = left.get(key, []), right.get(key, [])
+        if len(ours) != len(theirs):
+            reasons[_reason(key, ours, theirs, documents())] += len(ours) + len(theirs)
+        elif any(base.target_hashes[i] != candidate.target_hashes[j] for i, j in zip(ours, theirs, strict=True)):
+            reasons["same document and prompt, different target"] += len(ours) + len(theirs)
+        else:
+            paired.extend(zip(ours, theirs, strict=True))
+            continue
+        alone[0].extend(ours)
+        alone[1].extend(theirs)
+    index = np.array(paired, dtype=np.intp).reshape(-1, 2)
+    return Pairs(
+        base=index[:, 0],
+        candidate=index[:, 1],
+        unpaired_base=np.array(alone[0], dtype=np.intp),
+        unpaired_candidate=np.array(alone[1], dtype=np.intp),
+        reasons=dict(sorted(reasons.items())),
+        prompts_differ=sum(base.keys[i][1] != candidate.keys[j][1] for i, j in paired),
+    )
+
+
+def _places(columns: Columns, by_prompt: bool) -> dict[Key, list[int]]:
+    """Rows of each key; several rows of one key in the order of their sample ids, not of the file."""
+    places: dict[Key, list[int]] = {}
+    for i, (document, prompt, variant) in enumerate(columns.keys):
+        places.setdefault((document, prompt if by_prompt else "", variant), []).append(i)
+    for rows in places.values():
+        if len(rows) > 1:
+            rows.sort(key=lambda i: (len(columns.sample_ids[i]), columns.sample_ids[i]))
+    return places
+
+
+def _reason(
+    key: Key, ours: Sequence[int], theirs: Sequence[int], documents: tuple[set[tuple[str, str]], set[tuple[str, str]]]
+) -> str:
+    if ours and theirs:
+        return "repeated a different number of times"
+    if (key[0], key[2]) in documents[1 if ours else 0]:
+        return "prompt differs"
+    return "only in the base" if ours else "only in the candidate"
