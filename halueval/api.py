@@ -44,10 +44,11 @@ from halueval.compare.table import compare_all
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError
+from halueval.job import ModelHandle, Observer, RunSettings, SilentObserver
 from halueval.plan import available_needs, check_fit
 from halueval.registry import Registry
 from halueval.report.result import Diff
-from halueval.runner import ModelHandle, Observer, RunSettings, SilentObserver, prepare, run_task
+from halueval.runner import prepare, run_task
 from halueval.scorers.base import Scorer
 from halueval.scorers.catalog import create, create_from_spec, default_scorers
 from halueval.source import Progress

@@ -10,33 +10,28 @@ asked again, and nothing that was answered under another one is ever used.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from halueval import plan, provenance
-from halueval.backends.base import Backend, ChatSettings, ModelIdentity
+from halueval import plan
+from halueval.backends.base import ModelIdentity
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError
+from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
 from halueval.journal import Journal, request_key, todo
 from halueval.prompt import build_samples
+from halueval.record import run_record, sample_row
 from halueval.registry import task_hash
 from halueval.schema import (
     RUN_SCHEMA_VERSION,
     FailedResponse,
     GenerationRequest,
-    Judged,
-    MetricValue,
-    Outcome,
     Request,
     Response,
-    Sample,
-    Score,
-    State,
     canonical_json,
     sha256_text,
 )
@@ -44,88 +39,6 @@ from halueval.scorers.aggregate import summarise
 from halueval.scorers.base import Scorer, score_sample
 from halueval.scorers.state import judge
 from halueval.store import RUN_FILE, Run, load_run, write_run
-
-
-@dataclass(frozen=True, slots=True)
-class RunSettings:
-    """What a user chooses for a run; defaults as on the command line."""
-
-    output: Path = Path("results")
-    limit: int | None = None
-    num_fewshot: int | None = None
-    seed: int = 0
-    batch_size: int | None = None
-    max_tokens_per_batch: int | None = None
-    chat: ChatSettings = field(default_factory=ChatSettings)
-    predict_only: bool = False
-    fresh: bool = False
-    n_resamples: int = 10_000
-
-
-class Observer(Protocol):
-    """Told what a run is doing; the command line draws a progress bar from it."""
-
-    def begin(self, title: str, total: int, done: int) -> None:
-        """`total` requests in all, of which `done` were answered before."""
-
-    def advance(self, requests: int) -> None:
-        """So many more were answered."""
-
-    def end(self) -> None:
-        """Inference of this task is over, or was interrupted."""
-
-
-class SilentObserver:
-    """Says nothing."""
-
-    def begin(self, title: str, total: int, done: int) -> None:
-        """Nothing."""
-
-    def advance(self, requests: int) -> None:
-        """Nothing."""
-
-    def end(self) -> None:
-        """Nothing."""
-
-
-@dataclass(slots=True)
-class ModelHandle:
-    """A model that is loaded at the first need and then kept for the command's other tasks.
-
-    `labels` maps a head's label names to words; `open_backend` loads the model.
-    """
-
-    identity: ModelIdentity
-    open_backend: Callable[[], Backend]
-    labels: Mapping[str, str] = field(default_factory=dict)
-    backend: Backend | None = None
-    load_seconds: float = 0.0
-
-    def ready(self) -> Backend:
-        """The loaded backend."""
-        if self.backend is None:
-            started = time.perf_counter()
-            self.backend = self.open_backend()
-            self.load_seconds = time.perf_counter() - started
-        return self.backend
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A task made ready for one model: samples, scorers, distinct requests, and who asked for which."""
-
-    task: TaskSpec
-    data: LoadedData
-    samples: Sequence[Sample]
-    scorers: Sequence[Scorer]
-    requests: Sequence[Request]
-    keys: Sequence[str]
-    roles: Sequence[Mapping[str, str]]
-    identity: dict[str, Any]
-    directory: Path
-    journal: Path
-    num_fewshot: int
-    prepare_seconds: float
 
 
 def prepare(
@@ -291,16 +204,6 @@ def _by_settings(requests: Sequence[Request]) -> list[list[int]]:
     return [groups[kind] for kind in sorted(groups, key=repr)]
 
 
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """Everything known about one sample after scoring."""
-
-    sample: Sample
-    outcome: Outcome
-    judged: Judged
-    scores: Mapping[str, Score]
-
-
 def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str]) -> list[Scored]:
     """State and scores of every sample; what could not be scored carries its reason."""
     task = prepared.task
@@ -338,115 +241,6 @@ def _score_and_store(
         "infer": journal.seconds,
         "score": time.perf_counter() - clock,
     }
-    backend = model.backend
-    record = {
-        "schema_version": RUN_SCHEMA_VERSION,
-        "run_id": prepared.directory.name,
-        "identity": prepared.identity,
-        "model": _model_record(model, settings, journal.backend),
-        "task": _task_record(prepared),
-        "n_samples": _counts(prepared, scored),
-        "metrics": {name: asdict(value) for name, value in _ordered(metrics, prepared.task)},
-        "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},
-        "engine": {
-            **journal.accounting.as_dict(),
-            "peak_memory_bytes": backend.peak_memory_bytes() if backend else 0,
-            "seconds": {name: round(value, 3) for name, value in seconds.items()},
-        },
-        "warnings": journal.backend["warnings"],
-        "environment": provenance.environment(journal.backend["device"]),
-        "started_at": started.isoformat(timespec="seconds"),
-        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    record = write_run(prepared.directory, record, (_row(item) for item in scored))
+    record = run_record(prepared, model, settings, journal, scored, metrics, seconds, started)
+    record = write_run(prepared.directory, record, (sample_row(item) for item in scored))
     return Run(prepared.directory, record)
-
-
-def _ordered(metrics: Mapping[str, MetricValue], task: TaskSpec) -> list[tuple[str, MetricValue]]:
-    """The primary figure first, the rest as the scorers stand."""
-    return sorted(metrics.items(), key=lambda item: item[0] != task.primary_metric)
-
-
-def _model_record(model: ModelHandle, settings: RunSettings, backend: Mapping[str, Any]) -> dict[str, Any]:
-    known = asdict(model.identity)
-    return {
-        "name": known.pop("name"),
-        **known,
-        "apply_chat_template": settings.chat.apply,
-        "num_parameters": backend["num_parameters"],
-    }
-
-
-def _task_record(prepared: Prepared) -> dict[str, Any]:
-    task, data = prepared.task, prepared.data
-    return {
-        "name": task.task,
-        "version": task.version,
-        "hash": prepared.identity["task_hash"],
-        "kind": task.kind.value,
-        "language": task.language,
-        "output_type": task.output_type.value,
-        "data": {
-            "source": data.source,
-            "revision": data.revision,
-            "split": data.split,
-            "layout": data.layout,
-            "sha256": data.sha256,
-        },
-        "num_fewshot": prepared.num_fewshot,
-        "primary_metric": task.primary_metric,
-        "metric_list": [prepared.scorers[i].name for i in range(len(task.metric_list))],
-        "group_by": list(task.group_by),
-    }
-
-
-def _counts(prepared: Prepared, scored: Sequence[Scored]) -> dict[str, int]:
-    unscored = sum(item.judged.state == State.UNSCORED for item in scored)
-    return {
-        "original": len(prepared.data.rows),
-        "effective": len(scored),
-        "scored": len(scored) - unscored,
-        "unscored": unscored,
-    }
-
-
-def _row(item: Scored) -> dict[str, Any]:
-    """One line of `samples.jsonl`; keys that a task kind does not have are left out."""
-    sample, outcome, judged = item.sample, item.outcome, item.judged
-    row: dict[str, Any] = {
-        "sample_id": sample.sample_id,
-        "doc_hash": sample.doc_hash,
-        "prompt_hash": sample.prompt_hash,
-        "target_hash": sample.target_hash,
-        "prompt": sample.prompt,
-        "target": sample.target,
-        "cluster": sample.cluster,
-    }
-    if sample.references:
-        row["references"] = list(sample.references)
-    if sample.choices:
-        row |= {"choices": list(sample.choices), "gold": list(sample.gold), "prediction": judged.prediction}
-        row["loglikelihoods"] = None if outcome.loglikelihoods is None else list(outcome.loglikelihoods)
-    else:
-        row |= {
-            "response": outcome.response,
-            "num_response_tokens": outcome.num_response_tokens,
-            "finish_reason": outcome.finish_reason,
-        }
-    row |= {"state": judged.state.value, "confidence": judged.confidence}
-    flags = [name for name in ("refused", "empty", "truncated", "unparsable") if getattr(judged, name)]
-    if flags:
-        row["flags"] = flags
-    if outcome.num_truncated:
-        row["num_truncated"] = outcome.num_truncated
-    row["scores"] = {name: score.value for name, score in item.scores.items()}
-    stats = {name: list(s.stats) for name, s in item.scores.items() if s.stats is not None}
-    if stats:
-        row["stats"] = stats
-    reasons = {name: s.reason for name, s in item.scores.items() if s.reason}
-    if judged.reason:
-        reasons["state"] = judged.reason
-    if reasons:
-        row["reasons"] = reasons
-    row["group"] = dict(sample.group)
-    return row

@@ -11,8 +11,9 @@ from halueval.api import scorers_for
 from halueval.backends.base import ModelIdentity
 from halueval.backends.fake import FakeBackend
 from halueval.dataset import load_data
+from halueval.job import ModelHandle, RunSettings, SilentObserver
 from halueval.registry import Registry
-from halueval.runner import ModelHandle, RunSettings, SilentObserver, prepare, run_task
+from halueval.runner import prepare, run_task
 
 CAPITALS = {
     "France": "Paris",

@@ -9,8 +9,8 @@ from runs import CAPITALS, identity, knows, prepared, run_fake, write_task
 from halueval.backends.fake import FakeBackend
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError, UsageError
+from halueval.job import RunSettings
 from halueval.journal import Journal
-from halueval.runner import RunSettings
 from halueval.schema import FailedResponse
 from halueval.store import load_run
 

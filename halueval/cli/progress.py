@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from halueval.runner import Observer
+    from halueval.job import Observer
 
 LINE_EVERY_SECONDS = 5.0
 
 
 def make_observer(*, quiet: bool) -> Observer:
     """The observer that fits the place: silent, a bar, or lines."""
-    from halueval.runner import SilentObserver
+    from halueval.job import SilentObserver
 
     if quiet:
         return SilentObserver()

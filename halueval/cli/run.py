@@ -117,8 +117,8 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
     from halueval.backends.base import ChatSettings
     from halueval.cli.progress import make_observer
     from halueval.cli.pull import shown_progress
+    from halueval.job import RunSettings
     from halueval.report.tables import print_runs
-    from halueval.runner import RunSettings
 
     if quiet:
         logging.getLogger("halueval").setLevel(logging.ERROR)

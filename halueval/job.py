@@ -1,0 +1,107 @@
+"""The nouns of one run: settings, the model, the prepared task, and what is known of each sample."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from halueval.backends.base import Backend, ChatSettings, ModelIdentity
+from halueval.config import TaskSpec
+from halueval.dataset import LoadedData
+from halueval.schema import Judged, Outcome, Request, Sample, Score
+from halueval.scorers.base import Scorer
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """What a user chooses for a run; defaults as on the command line."""
+
+    output: Path = Path("results")
+    limit: int | None = None
+    num_fewshot: int | None = None
+    seed: int = 0
+    batch_size: int | None = None
+    max_tokens_per_batch: int | None = None
+    chat: ChatSettings = field(default_factory=ChatSettings)
+    predict_only: bool = False
+    fresh: bool = False
+    n_resamples: int = 10_000
+
+
+class Observer(Protocol):
+    """Told what a run is doing; the command line draws a progress bar from it."""
+
+    def begin(self, title: str, total: int, done: int) -> None:
+        """`total` requests in all, of which `done` were answered before."""
+
+    def advance(self, requests: int) -> None:
+        """So many more were answered."""
+
+    def end(self) -> None:
+        """Inference of this task is over, or was interrupted."""
+
+
+class SilentObserver:
+    """Says nothing."""
+
+    def begin(self, title: str, total: int, done: int) -> None:
+        """Nothing."""
+
+    def advance(self, requests: int) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+@dataclass(slots=True)
+class ModelHandle:
+    """A model that is loaded at the first need and then kept for the command's other tasks.
+
+    `labels` maps a head's label names to words; `open_backend` loads the model.
+    """
+
+    identity: ModelIdentity
+    open_backend: Callable[[], Backend]
+    labels: Mapping[str, str] = field(default_factory=dict)
+    backend: Backend | None = None
+    load_seconds: float = 0.0
+
+    def ready(self) -> Backend:
+        """The loaded backend."""
+        if self.backend is None:
+            started = time.perf_counter()
+            self.backend = self.open_backend()
+            self.load_seconds = time.perf_counter() - started
+        return self.backend
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A task made ready for one model: samples, scorers, distinct requests, and who asked for which."""
+
+    task: TaskSpec
+    data: LoadedData
+    samples: Sequence[Sample]
+    scorers: Sequence[Scorer]
+    requests: Sequence[Request]
+    keys: Sequence[str]
+    roles: Sequence[Mapping[str, str]]
+    identity: dict[str, Any]
+    directory: Path
+    journal: Path
+    num_fewshot: int
+    prepare_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Everything known about one sample after scoring."""
+
+    sample: Sample
+    outcome: Outcome
+    judged: Judged
+    scores: Mapping[str, Score]

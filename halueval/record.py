@@ -1,0 +1,148 @@
+"""What `run.json` and the rows of `samples.jsonl` say of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from halueval import provenance
+from halueval.config import TaskSpec
+from halueval.job import ModelHandle, Prepared, RunSettings, Scored
+from halueval.journal import Journal
+from halueval.schema import RUN_SCHEMA_VERSION, MetricValue, State
+
+
+def run_record(
+    prepared: Prepared,
+    model: ModelHandle,
+    settings: RunSettings,
+    journal: Journal,
+    scored: Sequence[Scored],
+    metrics: Mapping[str, MetricValue],
+    seconds: Mapping[str, float],
+    started: datetime,
+) -> dict[str, Any]:
+    """Everything in `run.json` but the digest of the samples, which the store adds.
+
+    Args:
+        prepared: the task as it was run.
+        model: as it was run.
+        settings: what the user chose.
+        journal: of the responses; knows what they cost.
+        scored: every sample with its state and scores.
+        metrics: the figures by name.
+        seconds: by stage.
+        started: when the command began this task.
+    """
+    backend = model.backend
+    return {
+        "schema_version": RUN_SCHEMA_VERSION,
+        "run_id": prepared.directory.name,
+        "identity": prepared.identity,
+        "model": _model_record(model, settings, journal.backend),
+        "task": _task_record(prepared),
+        "n_samples": _counts(prepared, scored),
+        "metrics": {name: asdict(value) for name, value in _ordered(metrics, prepared.task)},
+        "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},
+        "engine": {
+            **journal.accounting.as_dict(),
+            "peak_memory_bytes": backend.peak_memory_bytes() if backend else 0,
+            "seconds": {name: round(value, 3) for name, value in seconds.items()},
+        },
+        "warnings": journal.backend["warnings"],
+        "environment": provenance.environment(journal.backend["device"]),
+        "started_at": started.isoformat(timespec="seconds"),
+        "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _ordered(metrics: Mapping[str, MetricValue], task: TaskSpec) -> list[tuple[str, MetricValue]]:
+    """The primary figure first, the rest as the scorers stand."""
+    return sorted(metrics.items(), key=lambda item: item[0] != task.primary_metric)
+
+
+def _model_record(model: ModelHandle, settings: RunSettings, backend: Mapping[str, Any]) -> dict[str, Any]:
+    known = asdict(model.identity)
+    return {
+        "name": known.pop("name"),
+        **known,
+        "apply_chat_template": settings.chat.apply,
+        "num_parameters": backend["num_parameters"],
+    }
+
+
+def _task_record(prepared: Prepared) -> dict[str, Any]:
+    task, data = prepared.task, prepared.data
+    return {
+        "name": task.task,
+        "version": task.version,
+        "hash": prepared.identity["task_hash"],
+        "kind": task.kind.value,
+        "language": task.language,
+        "output_type": task.output_type.value,
+        "data": {
+            "source": data.source,
+            "revision": data.revision,
+            "split": data.split,
+            "layout": data.layout,
+            "sha256": data.sha256,
+        },
+        "num_fewshot": prepared.num_fewshot,
+        "primary_metric": task.primary_metric,
+        "metric_list": [prepared.scorers[i].name for i in range(len(task.metric_list))],
+        "group_by": list(task.group_by),
+    }
+
+
+def _counts(prepared: Prepared, scored: Sequence[Scored]) -> dict[str, int]:
+    unscored = sum(item.judged.state == State.UNSCORED for item in scored)
+    return {
+        "original": len(prepared.data.rows),
+        "effective": len(scored),
+        "scored": len(scored) - unscored,
+        "unscored": unscored,
+    }
+
+
+def sample_row(item: Scored) -> dict[str, Any]:
+    """One line of `samples.jsonl`; keys that a task kind does not have are left out."""
+    sample, outcome, judged = item.sample, item.outcome, item.judged
+    row: dict[str, Any] = {
+        "sample_id": sample.sample_id,
+        "doc_hash": sample.doc_hash,
+        "prompt_hash": sample.prompt_hash,
+        "target_hash": sample.target_hash,
+        "prompt": sample.prompt,
+        "target": sample.target,
+        "cluster": sample.cluster,
+    }
+    if sample.references:
+        row["references"] = list(sample.references)
+    if sample.choices:
+        row |= {"choices": list(sample.choices), "gold": list(sample.gold), "prediction": judged.prediction}
+        row["loglikelihoods"] = None if outcome.loglikelihoods is None else list(outcome.loglikelihoods)
+    else:
+        row |= {
+            "response": outcome.response,
+            "num_response_tokens": outcome.num_response_tokens,
+            "finish_reason": outcome.finish_reason,
+        }
+    row |= {"state": judged.state.value, "confidence": judged.confidence}
+    flags = [name for name in ("refused", "empty", "truncated", "unparsable") if getattr(judged, name)]
+    if flags:
+        row["flags"] = flags
+    if outcome.num_truncated:
+        row["num_truncated"] = outcome.num_truncated
+    row["scores"] = {name: score.value for name, score in item.scores.items()}
+    stats = {name: list(s.stats) for name, s in item.scores.items() if s.stats is not None}
+    if stats:
+        row["stats"] = stats
+    reasons = {name: s.reason for name, s in item.scores.items() if s.reason}
+    if judged.reason:
+        reasons["state"] = judged.reason
+    if reasons:
+        row["reasons"] = reasons
+    row["group"] = dict(sample.group)
+    return row
