@@ -91,6 +91,22 @@ def read_record(directory: Path) -> dict[str, Any]:
     return dict(record)
 
 
+def parse_row(line: bytes) -> dict[str, Any]:
+    """One line of `samples.jsonl`.
+
+    Raises:
+        ValueError: not JSON.
+    """
+    import orjson
+
+    try:
+        row: dict[str, Any] = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        # Half a character that a model stopped in is escaped as a lone surrogate, which orjson refuses.
+        row = json.loads(line)
+    return row
+
+
 def read_samples(directory: Path, record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Rows of `samples.jsonl`, after checking its digest against the record.
 
@@ -106,7 +122,7 @@ def read_samples(directory: Path, record: Mapping[str, Any]) -> Iterator[dict[st
         raise DataError(f"{path}: was changed after the run (its digest is not the one in {RUN_FILE}); run it again")
     for number, line in enumerate(raw.splitlines(), 1):
         try:
-            yield json.loads(line)
+            yield parse_row(line)
         except ValueError as error:
             raise DataError(f"{path}: line {number}: not JSON: {error}") from error
 

@@ -134,7 +134,7 @@ def _render(made: Diff, kind: str) -> Iterable[str]:
     if kind == "html":
         return made.to_html()
     if kind == "json":
-        return [json.dumps(made.record, ensure_ascii=False, indent=1, allow_nan=False), "\n"]
+        return [json.dumps(made.record, ensure_ascii=False, allow_nan=False), "\n"]
     return [made.to_markdown() if kind == "markdown" else made.to_junit()]
 
 

@@ -6,7 +6,6 @@ Prompts, targets and choices stay in the file; `sample_rows` reads them again fo
 from __future__ import annotations
 
 import gc
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from halueval.compare.record import STATES
 from halueval.errors import DataError
 from halueval.schema import State, canonical_json
 from halueval.scorers.likelihood import logsumexp
-from halueval.store import SAMPLES_FILE, Run, read_samples
+from halueval.store import SAMPLES_FILE, Run, parse_row, read_samples
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -243,4 +242,4 @@ def sample_rows(run: Run, wanted: Iterable[int]) -> dict[int, dict[str, Any]]:
     if not run.is_intact():
         raise DataError(f"{path}: was changed while it was being compared; run the comparison again")
     with path.open("rb") as file:
-        return {i: json.loads(line) for i, line in enumerate(file) if i in numbers}
+        return {i: parse_row(line) for i, line in enumerate(file) if i in numbers}
