@@ -10,20 +10,23 @@ halueval.errors.DataError: ...no-such-run: holds no run.json; no such directory
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from halueval.api import Diff, Run, diff, load_run, run
+    from halueval.api import run
+    from halueval.comparison import Diff, diff
+    from halueval.store import Run, load_run
 
 __all__ = ["Diff", "Run", "__version__", "diff", "load_run", "run"]
+
+_HOMES = {"run": "api", "diff": "comparison", "Diff": "comparison", "Run": "store", "load_run": "store"}
 
 
 def __getattr__(name: str) -> object:
     """Import the API at the first use, so that the command line starts in a blink."""
-    if name in ("Diff", "Run", "diff", "load_run", "run"):
-        from halueval import api
-
-        return getattr(api, name)
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"halueval.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'halueval' has no attribute {name!r}")

@@ -31,23 +31,19 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halueval.backends.base import Architecture, ChatSettings
 from halueval.backends.loading import LocatedModel, locate, resolve_device, resolve_dtype
-from halueval.compare.figures import Engine
-from halueval.compare.find import find_runs, match
-from halueval.compare.table import compare_all
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError
 from halueval.job import ModelHandle, Observer, RunSettings, SilentObserver
 from halueval.plan import available_needs, check_fit
 from halueval.registry import Registry
-from halueval.report.result import Diff
 from halueval.runner import prepare, run_task
 from halueval.scorers.base import Scorer
 from halueval.scorers.catalog import create, create_from_spec, default_scorers
@@ -57,7 +53,7 @@ from halueval.store import Run, load_run
 if TYPE_CHECKING:
     from halueval.backends.base import Backend
 
-__all__ = ["Diff", "Run", "diff", "load_run", "run"]
+__all__ = ["Run", "load_run", "run"]
 
 logger = logging.getLogger("halueval")
 
@@ -155,65 +151,6 @@ def run(
     models = [model] if isinstance(model, str) else list(model)
     tasks = [task] if isinstance(task, str) else list(task)
     return [r for r in iter_runs(models, tasks, options, observer or SilentObserver()) if r is not None]
-
-
-def diff(
-    base: str | Path | Run,
-    candidates: str | Path | Run | Sequence[str | Path | Run],
-    *,
-    results: str | Path = "results",
-    alpha: float = 0.05,
-    seed: int = 0,
-    n_resamples: int = 10_000,
-    noise_floor: str | Path | Run | Sequence[str | Path | Run] = (),
-    allow_mismatch: Sequence[str] = (),
-    advance: Callable[[str], None] = lambda _: None,
-) -> Diff:
-    """Compare one or several candidates with a base, sample by sample.
-
-    Args:
-        base: a run, a run directory, or a model's name under `results` (then every task that both have).
-        candidates: one or several of the same.
-        results: directory of results.
-        alpha: level of the tests, in (0, 1); intervals are 95 % whatever it is.
-        seed: of the resampling.
-        n_resamples: bootstrap and permutation replicates.
-        noise_floor: second runs of the base, at most one a task.
-        allow_mismatch: keys of the runs' identities that may differ.
-        advance: is told the candidate and task that are compared next.
-
-    Raises:
-        UsageError: names that mean no runs, or runs that cannot be compared.
-        DataError: a run that is unfinished, or whose samples are missing or were changed.
-    """
-    if not 0 < alpha < 1 or n_resamples < 1:
-        raise UsageError(
-            f"alpha is {alpha:g} and n_resamples {n_resamples}; alpha lies in (0, 1), n_resamples is positive"
-        )
-    given = [base, *_listed(candidates)]
-    if len(given) < 2:
-        raise UsageError("nothing to compare the base with; give at least one candidate")
-    home = Path(results)
-    choices = [
-        {str(one.record["task"]["name"]): [one]} if isinstance(one, Run) else find_runs(one, home) for one in given
-    ]
-    ours, theirs, notes = match(
-        choices[0], choices[1:], [str(one.path if isinstance(one, Run) else one) for one in given]
-    )
-    table = compare_all(
-        ours,
-        theirs,
-        engine=Engine(alpha, seed, n_resamples),
-        noise=[one if isinstance(one, Run) else load_run(one) for one in _listed(noise_floor)],
-        allow_mismatch=allow_mismatch,
-        notes=notes,
-        advance=advance,
-    )
-    return Diff(table)
-
-
-def _listed(given: str | Path | Run | Sequence[str | Path | Run]) -> list[str | Path | Run]:
-    return [given] if isinstance(given, str | Path | Run) else list(given)
 
 
 def iter_runs(

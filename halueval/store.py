@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import tempfile
@@ -120,7 +121,8 @@ def read_samples(directory: Path, record: Mapping[str, Any]) -> Iterator[dict[st
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(raw).hexdigest() != record["samples_sha256"]:
         raise DataError(f"{path}: was changed after the run (its digest is not the one in {RUN_FILE}); run it again")
-    for number, line in enumerate(raw.splitlines(), 1):
+    # One line at a time: a list of all would hold the file twice.
+    for number, line in enumerate(io.BytesIO(raw), 1):
         try:
             yield parse_row(line)
         except ValueError as error:

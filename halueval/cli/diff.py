@@ -85,8 +85,8 @@ def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: 
 
     Each is a run directory, or the name of a model under --results.
     """
-    from halueval.api import diff as compare
     from halueval.compare.gates import parse_gate
+    from halueval.comparison import diff as compare
     from halueval.report.diff_tables import print_diff
 
     targets = {kind: given[f"{kind}_to"] for kind in _FORMATS if given[f"{kind}_to"] is not None}

@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,11 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 FLAGS = ("refused", "empty", "truncated", "unparsable")
+_LISTS = ("sample_ids", "keys", "target_hashes", "clusters", "answers", "groups")
+_ARRAYS = ("state", "confidence", "tokens", "characters", "choice_nll", "flags")
+_CHUNK = 128
+"""Rows parsed before they are taken apart: more, and they no longer fit the processor's cache."""
+_MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
 _STATE_NUMBER = {name: i for i, name in enumerate(STATES)}
 # The states that a figure may leave out by definition (`hallucination_rate` the abstained).
 _BY_DEFINITION = frozenset(state.value for state in State) - {State.UNSCORED.value}
@@ -91,101 +97,128 @@ class Columns:
 
 @dataclass(slots=True)
 class _Builder:
-    """Lists that grow with the rows; `stats` holds (row, values), `groups` each distinct group once."""
+    """Columns that grow by chunks of rows; a call for each row would take half the time of a comparison.
+
+    `stats` holds row numbers and their values, `widths` the lengths that a figure's values have, `strata` each
+    distinct group once.
+    """
 
     n: int = 0
-    simple: dict[str, list[Any]] = field(
-        default_factory=lambda: {
-            name: []
-            for name in (
-                *("sample_ids", "keys", "target_hashes", "clusters", "state", "confidence", "tokens"),
-                *("characters", "choice_nll", "flags", "answers", "groups"),
-            )
-        }
-    )
-    scores: dict[str, list[float]] = field(default_factory=dict)
+    lists: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in _LISTS})
+    arrays: dict[str, list[NDArray[Any]]] = field(default_factory=lambda: {name: [] for name in _ARRAYS})
+    scores: dict[str, list[FloatArray]] = field(default_factory=dict)
     left_out: dict[str, list[int]] = field(default_factory=dict)
-    stats: dict[str, list[tuple[int, Sequence[float]]]] = field(default_factory=dict)
-    groups: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = field(default_factory=dict)
+    stats: dict[str, list[tuple[list[int], FloatArray]]] = field(default_factory=dict)
+    widths: dict[str, set[int]] = field(default_factory=dict)
+    strata: dict[tuple[tuple[str, str], ...], Mapping[str, str]] = field(default_factory=dict)
 
-    def add(self, row: Mapping[str, Any]) -> None:
-        """Append one row; KeyError or TypeError where it is not one of ours."""
-        sample_id, response, simple = str(row["sample_id"]), row.get("response"), self.simple
-        # One call a column, without a dictionary of the row: this runs for every row of both files.
-        simple["sample_ids"].append(sample_id)
-        simple["keys"].append((row["doc_hash"], row["prompt_hash"], sample_id.partition("/")[2]))
-        simple["target_hashes"].append(row["target_hash"])
-        simple["clusters"].append(str(row["cluster"]))
-        simple["state"].append(_STATE_NUMBER[row["state"]])
-        simple["confidence"].append(_number(row.get("confidence")))
-        simple["tokens"].append(_number(row.get("num_response_tokens")))
-        simple["characters"].append(math.nan if response is None else float(len(response)))
-        simple["choice_nll"].append(_choice_nll(row) if "choices" in row else math.nan)
-        simple["flags"].append(_flags(row.get("flags")))
-        simple["answers"].append(_answer(row))
-        simple["groups"].append(self._shared(row["group"]))
-        reasons = row.get("reasons", {})
-        for name, score in row["scores"].items():
-            if name not in self.scores:
-                self.scores[name] = [math.nan] * self.n
-            self.scores[name].append(math.nan if score is None else float(score))
-            if score is None and reasons.get(name) in _BY_DEFINITION:
-                self.left_out.setdefault(name, []).append(self.n)
-        for name, numbers in row.get("stats", {}).items():
-            self.stats.setdefault(name, []).append((self.n, numbers))
-        self.n += 1
+    def extend(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Append rows; KeyError, TypeError, ValueError or AttributeError where one is not of ours."""
+        ids = [str(row["sample_id"]) for row in rows]
+        documents = [row["doc_hash"] for row in rows]
+        clusters = [str(row["cluster"]) for row in rows]
+        responses = [row.get("response") for row in rows]
+        lists, share = self.lists, self.strata.setdefault
+        lists["sample_ids"] += ids
+        lists["keys"] += [
+            (document, row["prompt_hash"], name.partition("/")[2] if "/" in name else "")
+            for document, row, name in zip(documents, rows, ids, strict=True)
+        ]
+        lists["target_hashes"] += [row["target_hash"] for row in rows]
+        # A sample that is its own cluster bears its document's hash: one object for both.
+        lists["clusters"] += [a if a == b else b for a, b in zip(documents, clusters, strict=True)]
+        lists["answers"] += [
+            text if type(text) is str and "choices" not in row else _answer(row)
+            for text, row in zip(responses, rows, strict=True)
+        ]
+        lists["groups"] += [share(tuple(group.items()), group) for group in [row["group"] for row in rows]]
+        arrays = self.arrays
+        arrays["state"].append(np.array([_STATE_NUMBER[row["state"]] for row in rows], dtype=np.intp))
+        arrays["confidence"].append(_floats([row.get("confidence") for row in rows]))
+        arrays["tokens"].append(_floats([row.get("num_response_tokens") for row in rows]))
+        arrays["characters"].append(_floats([None if text is None else len(text) for text in responses]))
+        arrays["choice_nll"].append(_floats([_choice_nll(row) if "choices" in row else None for row in rows]))
+        arrays["flags"].append(_flags([row.get("flags") for row in rows]))
+        self._extend_scores(rows)
+        self._extend_stats([row.get("stats", {}) for row in rows])
+        self.n += len(rows)
 
-    def _shared(self, group: Mapping[str, str]) -> Mapping[str, str]:
-        """One object for all samples of a stratum."""
-        return self.groups.setdefault(tuple(group.items()), group)
+    def _extend_scores(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        scores = [row["scores"] for row in rows]
+        for name in _names(scores):
+            self.scores.setdefault(name, [np.full(self.n, math.nan)] if self.n else [])
+        for name, chunks in self.scores.items():
+            values = [given.get(name) for given in scores]
+            chunks.append(_floats(values))
+            if None in values:
+                unscored = (i for i, value in enumerate(values) if value is None)
+                by_definition = [i for i in unscored if rows[i].get("reasons", {}).get(name) in _BY_DEFINITION]
+                self.left_out.setdefault(name, []).extend(self.n + i for i in by_definition)
+
+    def _extend_stats(self, stats: Sequence[Mapping[str, Sequence[float]]]) -> None:
+        for name in _names(stats):
+            numbers = [i for i, given in enumerate(stats) if name in given]
+            values = [stats[i][name] for i in numbers]
+            widths = self.widths.setdefault(name, set())
+            widths.update(map(len, values))
+            # Without one width there is no table (`build` leaves the figure out).
+            table = np.array(values, dtype=np.float64) if len(widths) == 1 else np.empty((0, 0))
+            self.stats.setdefault(name, []).append(([self.n + i for i in numbers], table))
 
     def build(self) -> Columns:
-        """Turn the lists into arrays."""
-        simple = self.simple
-
-        def floats(name: str) -> FloatArray:
-            return np.array(simple[name], dtype=np.float64)
-
+        """Put the chunks together."""
+        lists = self.lists
+        whole = {name: np.concatenate(chunks) for name, chunks in self.arrays.items()}
         left_out = {}
         for name in self.scores:
             left_out[name] = np.zeros(self.n, dtype=np.bool_)
             left_out[name][self.left_out.get(name, [])] = True
-        tokens, characters = floats("tokens"), floats("characters")
         return Columns(
-            sample_ids=simple["sample_ids"],
-            keys=simple["keys"],
-            target_hashes=simple["target_hashes"],
-            clusters=simple["clusters"],
-            state=np.array(simple["state"], dtype=np.intp),
-            confidence=floats("confidence"),
-            tokens=tokens,
-            characters=characters,
-            choice_nll=floats("choice_nll"),
-            flags=np.array(simple["flags"], dtype=np.bool_).reshape(self.n, len(FLAGS)),
-            answers=simple["answers"],
-            groups=simple["groups"],
-            scores={name: np.array(values, dtype=np.float64) for name, values in self.scores.items()},
+            sample_ids=lists["sample_ids"],
+            keys=lists["keys"],
+            target_hashes=lists["target_hashes"],
+            clusters=lists["clusters"],
+            answers=lists["answers"],
+            groups=lists["groups"],
+            state=whole["state"],
+            confidence=whole["confidence"],
+            tokens=whole["tokens"],
+            characters=whole["characters"],
+            choice_nll=whole["choice_nll"],
+            flags=whole["flags"],
+            scores={name: np.concatenate(chunks) for name, chunks in self.scores.items()},
             left_out=left_out,
-            stats=dict(_stats(self.stats, self.n)),
-            generates=bool(np.isfinite(tokens).any() or np.isfinite(characters).any()),
+            stats={name: self._table(name) for name, widths in self.widths.items() if len(widths) == 1},
+            generates=bool(np.isfinite(whole["tokens"]).any() or np.isfinite(whole["characters"]).any()),
         )
 
-
-def _stats(stats: Mapping[str, Sequence[tuple[int, Sequence[float]]]], n: int) -> Iterable[tuple[str, FloatArray]]:
-    for name, items in stats.items():
-        width = len(items[0][1])
-        if all(len(values) == width for _, values in items):
-            table = np.zeros((n, width))
-            table[[i for i, _ in items]] = [values for _, values in items]
-            yield name, table
+    def _table(self, name: str) -> FloatArray:
+        table = np.zeros((self.n, *self.widths[name]))
+        for numbers, values in self.stats[name]:
+            table[numbers] = values
+        return table
 
 
-def _number(value: Any) -> float:
-    return math.nan if value is None else float(value)
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Keys of all rows, in the order in which they first occur."""
+    layouts = dict.fromkeys(map(tuple, rows))
+    return list(dict.fromkeys(name for layout in layouts for name in layout))
 
 
-def _flags(given: Sequence[str] | None) -> tuple[bool, ...]:
-    return tuple(flag in given for flag in FLAGS) if given else (False,) * len(FLAGS)
+def _floats(values: Sequence[Any]) -> FloatArray:
+    """Numbers, with NaN for None; shape (n,)."""
+    array = np.array(values, dtype=np.float64)
+    if array.ndim != 1:
+        raise TypeError("a list where a number belongs")
+    return array
+
+
+def _flags(given: Sequence[Sequence[str] | None]) -> NDArray[np.bool_]:
+    out = np.zeros((len(given), len(FLAGS)), dtype=np.bool_)
+    for i, names in enumerate(given):
+        if names:
+            out[i] = [flag in names for flag in FLAGS]
+    return out
 
 
 def _answer(row: Mapping[str, Any]) -> str | None:
@@ -219,14 +252,26 @@ def read_columns(run: Run) -> Columns:
 
 
 def _fill(builder: _Builder, run: Run) -> None:
-    for row in read_samples(run.path, run.record):
+    rows = read_samples(run.path, run.record)
+    while chunk := list(islice(rows, _CHUNK)):
         try:
-            builder.add(row)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            what = f"{type(error).__name__}: {error}"
+            builder.extend(chunk)
+        except _MALFORMED as error:
+            number, cause = _first_malformed(chunk, error)
             raise DataError(
-                f"{run.path / SAMPLES_FILE}: line {builder.n + 1}: is no sample of a run ({what})"
-            ) from error
+                f"{run.path / SAMPLES_FILE}: line {builder.n + number + 1}: is no sample of a run "
+                f"({type(cause).__name__}: {cause})"
+            ) from cause
+
+
+def _first_malformed(chunk: Sequence[Mapping[str, Any]], error: Exception) -> tuple[int, Exception]:
+    """Which row of a chunk is at fault, and what is wrong with it."""
+    for i, row in enumerate(chunk):
+        try:
+            _Builder().extend([row])
+        except _MALFORMED as cause:
+            return i, cause
+    raise error  # a fault of the chunk, not of the file
 
 
 def sample_rows(run: Run, wanted: Iterable[int]) -> dict[int, dict[str, Any]]:
@@ -241,5 +286,6 @@ def sample_rows(run: Run, wanted: Iterable[int]) -> dict[int, dict[str, Any]]:
     path = run.path / SAMPLES_FILE
     if not run.is_intact():
         raise DataError(f"{path}: was changed while it was being compared; run the comparison again")
+    last = max(numbers)
     with path.open("rb") as file:
-        return {i: parse_row(line) for i, line in enumerate(file) if i in numbers}
+        return {i: parse_row(line) for i, line in enumerate(islice(file, last + 1)) if i in numbers}

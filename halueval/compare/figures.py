@@ -43,10 +43,11 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of the table, and the replicates that a summary over tasks is made of."""
+    """A figure of the table, and what a summary over tasks is made of."""
 
     figure: Figure
-    replicates: Replicates | None = None
+    draw: Callable[[], Replicates]
+    """Makes the replicates, or hands out those made: McNemar's test needs none, and most figures no summary."""
     values: FloatArray | None = None
     """Candidate minus base of each pair that counts, for means; recognises two tests of one claim."""
 
@@ -143,24 +144,28 @@ def compare_tables(
         is_mean: the figure is the mean of `values`.
     """
     joint, delta = difference_of_tables(table_base, table_candidate, finalize)
-    made = table_replicates(joint, delta, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
+
+    def draw() -> Replicates:
+        return table_replicates(joint, delta, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
+
     whole = all(np.isfinite(v).all() for v in values)
     figure = _figure(_sum_up(table_base, finalize), _sum_up(table_candidate, finalize), len(table_base))
     figure["flips"] = int(((values[0] != values[1]) & ~(np.isnan(values[0]) & np.isnan(values[1]))).sum())
     changes = values[1] - values[0] if whole and is_mean else None
     if whole and is_mean and clusters.names is None and _is_binary(values):
         _mcnemar(figure, values, engine)
+        return Difference(figure, draw, changes)
+    made = draw()
+    _resampled(figure, made, clusters, engine)
+    if np.array_equal(table_base, table_candidate):
+        figure |= {"p_value": 1.0, "test": "permutation", "ci_reason": IDENTICAL}
+        figure["mde"] = _unpaired_mde(table_base, finalize, clusters, engine)
     else:
-        _resampled(figure, made, clusters, engine)
-        if np.array_equal(table_base, table_candidate):
-            figure |= {"p_value": 1.0, "test": "permutation", "ci_reason": IDENTICAL}
-            figure["mde"] = _unpaired_mde(table_base, finalize, clusters, engine)
-        else:
-            p = swap_test(
-                table_base, table_candidate, finalize, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed
-            )
-            figure |= {"p_value": p, "test": "permutation"}
-    return Difference(figure, made, changes)
+        p = swap_test(
+            table_base, table_candidate, finalize, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed
+        )
+        figure |= {"p_value": p, "test": "permutation"}
+    return Difference(figure, lambda: made, changes)
 
 
 def _sum_up(table: FloatArray, finalize: Callable[[FloatArray], FloatArray]) -> float:
@@ -172,7 +177,7 @@ def _sum_up(table: FloatArray, finalize: Callable[[FloatArray], FloatArray]) -> 
 
 
 def _is_binary(values: tuple[FloatArray, FloatArray]) -> bool:
-    return all(bool(np.isin(v, (0.0, 1.0)).all()) for v in values)
+    return all(bool(((v == 0) | (v == 1)).all()) for v in values)
 
 
 def _mcnemar(figure: Figure, values: tuple[FloatArray, FloatArray], engine: Engine) -> None:
@@ -244,7 +249,7 @@ def _weighed(
         figure["ci_method"] = f"bootstrap-{n_resamples}"
     p = made.p_value() if figure["flips"] else 1.0
     figure |= {"p_value": p, "test": "bootstrap" if p is not None else "none"}
-    return Difference(figure, made)
+    return Difference(figure, lambda: made)
 
 
 def _figure(base: float, candidate: float, n: int) -> Figure:
@@ -286,7 +291,7 @@ def _bound(
     if figure["higher_is_better"] is None or not is_share or not _is_binary(everything):
         return
     n = figure["n"] + len(known[0]) + len(known[1])
-    total = math.fsum(kept[1] - kept[0]) + math.fsum(known[1]) - math.fsum(known[0])
+    total = math.fsum((kept[1] - kept[0]).tolist()) + math.fsum(known[1]) - math.fsum(known[0])
     # Unknown candidates (of base-only samples) are 1 at the top; unknown bases 1 at the bottom.
     high, low = (total + len(known[0])) / n, (total - len(known[1])) / n
     figure["best"], figure["worst"] = (high, low) if figure["higher_is_better"] else (low, high)

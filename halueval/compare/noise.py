@@ -45,7 +45,7 @@ def noise_floor(base: Run, again: Run, columns: Columns, names: Mapping[str, obj
     pairs = pair(columns, other, by_prompt=pairs_by_prompt(mismatches, ("seed",)))
     if not len(pairs):
         raise UsageError(f"--noise-floor {again.path}: shares no sample with the base's run")
-    clusters = make_clusters([columns.clusters[i] for i in pairs.base])
+    clusters = make_clusters([columns.clusters[i] for i in pairs.base.tolist()])
     states = Transitions(columns.state[pairs.base], other.state[pairs.candidate], clusters)
     floors, known = {}, scorer_names()
     for name in names:

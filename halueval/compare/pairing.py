@@ -145,46 +145,82 @@ def pair(base: Columns, candidate: Columns, *, by_prompt: bool = True) -> Pairs:
     Returns:
         The pairs, and what is left over with reasons.
     """
-    left, right = _places(base, by_prompt), _places(candidate, by_prompt)
+    ours, theirs = _keys(base, by_prompt), _keys(candidate, by_prompt)
+    left, right = _places(ours, base.sample_ids), _places(theirs, candidate.sample_ids)
+    mine, yours = base.target_hashes, candidate.target_hashes
+    # Nearly all samples occur once on both sides, with one target: these are matched without a loop of their own.
+    partner = right.last.get
+    once = [(i, j) for i, key in enumerate(ours) if (j := partner(key, -1)) >= 0 and mine[i] == yours[j]]
+    odd = left.repeated.keys() | right.repeated.keys()
+    if odd:
+        once = [(i, j) for i, j in once if ours[i] not in odd]
+    if not len(once) == len(ours) == len(theirs):
+        odd |= (left.last.keys() | right.last.keys()) - {ours[i] for i, _ in once}
+    several, alone, reasons = _pair_odd(sorted(odd), (base, candidate), (left, right))
+    # Stable, so that occurrences of one key stay in their order. Joined, keys sort as they do apart: \0 is in no hash.
+    paired = sorted(once + several, key=lambda rows: "\0".join(ours[rows[0]]))
+    index = np.array(paired, dtype=np.intp).reshape(-1, 2)
+    return Pairs(
+        base=index[:, 0].copy(),
+        candidate=index[:, 1].copy(),
+        unpaired_base=np.array(alone[0], dtype=np.intp),
+        unpaired_candidate=np.array(alone[1], dtype=np.intp),
+        reasons=dict(sorted(reasons.items())),
+        prompts_differ=0 if by_prompt else sum(base.keys[i][1] != candidate.keys[j][1] for i, j in paired),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """The last row of each key, and all rows of keys with several, in the order of their sample ids."""
+
+    last: dict[Key, int]
+    repeated: dict[Key, list[int]]
+
+    def of(self, key: Key) -> list[int]:
+        """Rows of a key."""
+        return self.repeated[key] if key in self.repeated else [self.last[key]] if key in self.last else []
+
+
+def _keys(columns: Columns, by_prompt: bool) -> list[Key]:
+    return columns.keys if by_prompt else [(document, "", variant) for document, _, variant in columns.keys]
+
+
+def _places(keys: Sequence[Key], ids: Sequence[str]) -> _Places:
+    last = {key: i for i, key in enumerate(keys)}
+    rows: dict[Key, list[int]] = {}
+    if len(last) < len(keys):
+        for i, key in enumerate(keys):
+            rows.setdefault(key, []).append(i)
+    repeated = {key: sorted(some, key=lambda i: (len(ids[i]), ids[i])) for key, some in rows.items() if len(some) > 1}
+    return _Places(last, repeated)
+
+
+def _pair_odd(
+    keys: Sequence[Key], sides: tuple[Columns, Columns], places: tuple[_Places, _Places]
+) -> tuple[list[tuple[int, int]], tuple[list[int], list[int]], Counter[str]]:
+    """Pairs, rows without a partner, and reasons, of keys that are not on both sides once with one target."""
     reasons: Counter[str] = Counter()
 
     @cache
     def documents() -> tuple[set[tuple[str, str]], set[tuple[str, str]]]:
-        return {(key[0], key[2]) for key in base.keys}, {(key[0], key[2]) for key in candidate.keys}
+        base, candidate = ({(key[0], key[2]) for key in side.keys} for side in sides)
+        return base, candidate
 
     paired: list[tuple[int, int]] = []
     alone: tuple[list[int], list[int]] = ([], [])
-    for key in sorted(left.keys() | right.keys()):
-        ours, theirs = left.get(key, []), right.get(key, [])
-        if len(ours) != len(theirs):
-            reasons[_reason(key, ours, theirs, documents())] += len(ours) + len(theirs)
-        elif any(base.target_hashes[i] != candidate.target_hashes[j] for i, j in zip(ours, theirs, strict=True)):
-            reasons["same document and prompt, different target"] += len(ours) + len(theirs)
-        else:
+    for key in keys:
+        ours, theirs = places[0].of(key), places[1].of(key)
+        targets = [sides[0].target_hashes[i] for i in ours], [sides[1].target_hashes[j] for j in theirs]
+        if len(ours) == len(theirs) and targets[0] == targets[1]:
             paired.extend(zip(ours, theirs, strict=True))
             continue
+        same = len(ours) == len(theirs)
+        why = "same document and prompt, different target" if same else _reason(key, ours, theirs, documents())
+        reasons[why] += len(ours) + len(theirs)
         alone[0].extend(ours)
         alone[1].extend(theirs)
-    index = np.array(paired, dtype=np.intp).reshape(-1, 2)
-    return Pairs(
-        base=index[:, 0],
-        candidate=index[:, 1],
-        unpaired_base=np.array(alone[0], dtype=np.intp),
-        unpaired_candidate=np.array(alone[1], dtype=np.intp),
-        reasons=dict(sorted(reasons.items())),
-        prompts_differ=sum(base.keys[i][1] != candidate.keys[j][1] for i, j in paired),
-    )
-
-
-def _places(columns: Columns, by_prompt: bool) -> dict[Key, list[int]]:
-    """Rows of each key; several rows of one key in the order of their sample ids, not of the file."""
-    places: dict[Key, list[int]] = {}
-    for i, (document, prompt, variant) in enumerate(columns.keys):
-        places.setdefault((document, prompt if by_prompt else "", variant), []).append(i)
-    for rows in places.values():
-        if len(rows) > 1:
-            rows.sort(key=lambda i: (len(columns.sample_ids[i]), columns.sample_ids[i]))
-    return places
+    return paired, alone, reasons
 
 
 def _reason(

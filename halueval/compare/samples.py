@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from halueval.compare.columns import IntArray, sample_rows
 from halueval.compare.pairing import Pairs
@@ -23,12 +24,19 @@ def transition_names(states: Transitions) -> list[str | None]:
     return out
 
 
-def listed(base: Run, candidate: Run, pairs: Pairs, states: Transitions, label: str) -> Listed:
-    """The first samples of either kind, by the base's sample ids."""
-    kinds = {"induced": np.flatnonzero(states.induced), "repaired": np.flatnonzero(states.repaired)}
-    made = paired_samples(base, candidate, pairs, states, np.concatenate(list(kinds.values())), label)
-    rows = {kind: [s for s in made if s["transition"] == kind][:MAX_LISTED] for kind in kinds}
+def listed(base: Run, candidate: Run, ids: Sequence[str], pairs: Pairs, states: Transitions, label: str) -> Listed:
+    """The first samples of either kind, by the base's sample ids (`ids`, of all its rows)."""
+    kinds = {"induced": states.induced, "repaired": states.repaired}
+    wanted = [i for mask in kinds.values() for i in _first(mask, ids, pairs)]
+    made = paired_samples(base, candidate, pairs, states, np.array(wanted, dtype=np.intp), label)
+    rows = {kind: [s for s in made if s["transition"] == kind] for kind in kinds}
     return {"induced": rows["induced"], "repaired": rows["repaired"]}
+
+
+def _first(mask: NDArray[np.bool_], ids: Sequence[str], pairs: Pairs) -> list[int]:
+    """Numbers of the first `MAX_LISTED` pairs of a kind: only these rows are read again."""
+    names = {i: ids[row] for i, row in zip(np.flatnonzero(mask).tolist(), pairs.base[mask].tolist(), strict=True)}
+    return sorted(names, key=lambda i: (len(names[i]), names[i]))[:MAX_LISTED]
 
 
 def paired_samples(

@@ -252,16 +252,17 @@ def _summary(tasks: Mapping[str, Compared], engine: Engine) -> dict[str, Summary
     out: dict[str, SummaryRow] = {}
     for kind in dict.fromkeys(item.diff["task"]["kind"] for item in tasks.values()):
         mine = {name: item for name, item in tasks.items() if item.diff["task"]["kind"] == kind}
-        nets = [item.net.replicates for item in mine.values() if item.net is not None]
+        nets = [item.net.draw() for item in mine.values() if item.net is not None]
         signed = [_more_is_better(item.primary) for item in mine.values() if item.primary is not None]
         out[kind] = {"tasks": list(mine), "net_rate": _macro(nets, engine), "primary_delta": _macro(signed, engine)}
     return out
 
 
 def _more_is_better(made: Difference) -> Replicates | None:
-    better, replicates = made.figure["higher_is_better"], made.replicates
-    if replicates is None or better is None:
+    better = made.figure["higher_is_better"]
+    if better is None:
         return None
+    replicates = made.draw()
     if better:
         return replicates
     return Replicates(-replicates.estimate, -replicates.values, replicates.n_clusters, None, replicates.exact)

@@ -70,7 +70,7 @@ def compare_task(
             f"{task['name']}: {base.path} and {candidate.path} share no sample: {why}; "
             "--allow-mismatch prompt_hash pairs by document alone"
         )
-    clusters = make_clusters([ours.clusters[i] for i in pairs.base])
+    clusters = make_clusters([ours.clusters[i] for i in pairs.base.tolist()])
     states = Transitions(sides[0].state[pairs.base], sides[1].state[pairs.candidate], clusters)
     made, recipes, missing = _metrics(base, candidate, sides, pairs, states, engine)
     name = task["primary_metric"]
@@ -79,7 +79,8 @@ def compare_task(
     metrics = {key: item.figure for key, item in made.items()}
     net, net_difference = net_rate(states, engine)
     found = rates(states, engine)
-    groups = [ours.groups[i] for i in pairs.base]
+    groups = [ours.groups[i] for i in pairs.base.tolist()]
+    identical = _identical(sides, pairs)
     broken, notes = strata(groups, recipes.get(name), sides, pairs, states, engine)
     same_tokenizer = base.record["model"]["tokenizer_sha256"] == candidate.record["model"]["tokenizer_sha256"]
     info = {key: task[key] for key in ("name", "version", "kind", "language", "output_type", "num_fewshot")}
@@ -89,10 +90,10 @@ def compare_task(
         "candidate_run": _reference(candidate),
         "headline": "",
         "verdict": "",
-        "notes": [*_notes(base, candidate, sides, pairs), *_stale(recipes), *notes],
+        "notes": [*_notes(base, candidate, pairs, identical), *_stale(recipes), *notes],
         "mismatches": mismatches,
         "n_paired": len(pairs),
-        "pairing": _pairing(sides, pairs, states),
+        "pairing": _pairing(sides, pairs, states, identical),
         "metrics": metrics,
         "not_comparable": missing,
         "has_states": net["n"] > 0,
@@ -108,7 +109,7 @@ def compare_task(
         "format_drift": format_drift(sides, pairs, states, net, engine, same_tokenizer=same_tokenizer),
         "calibration": calibration(sides, pairs, states, engine),
         "likelihood": likelihood_drift(metrics, sides, pairs, clusters, engine),
-        "samples": listed(base, candidate, pairs, states, label),
+        "samples": listed(base, candidate, ours.sample_ids, pairs, states, label),
     }
     if noise is not None:
         apply_floor(diff, noise_floor(base, noise, ours, metrics, engine))
@@ -149,7 +150,7 @@ def _reference(run: Run) -> RunReference:
     return {"run_id": run.run_id, "path": str(run.path), "finished_at": run.record["finished_at"]}
 
 
-def _pairing(sides: tuple[Columns, Columns], pairs: Pairs, states: Transitions) -> Pairing:
+def _pairing(sides: tuple[Columns, Columns], pairs: Pairs, states: Transitions, identical: int) -> Pairing:
     base, candidate = states.base == UNSCORED, states.candidate == UNSCORED
     return {
         "n_base": len(sides[0]),
@@ -163,23 +164,24 @@ def _pairing(sides: tuple[Columns, Columns], pairs: Pairs, states: Transitions) 
         "unscored_base": int((base & ~candidate).sum()),
         "unscored_candidate": int((candidate & ~base).sum()),
         "unscored_both": int((base & candidate).sum()),
-        "identical_answers": _identical(sides, pairs),
+        "identical_answers": identical,
     }
 
 
 def _identical(sides: tuple[Columns, Columns], pairs: Pairs) -> int:
-    answers = ((sides[0].answers[i], sides[1].answers[j]) for i, j in zip(pairs.base, pairs.candidate, strict=True))
-    return sum(a is not None and a == b for a, b in answers)
+    ours, theirs = sides[0].answers, sides[1].answers
+    rows = zip(pairs.base.tolist(), pairs.candidate.tolist(), strict=True)
+    return sum([(a := ours[i]) is not None and a == theirs[j] for i, j in rows])
 
 
-def _notes(base: Run, candidate: Run, sides: tuple[Columns, Columns], pairs: Pairs) -> list[str]:
+def _notes(base: Run, candidate: Run, pairs: Pairs, identical: int) -> list[str]:
     """What a reader must know before the figures."""
     ours, theirs = base.record["model"], candidate.record["model"]
     notes = []
     same_weights = all(ours[key] == theirs[key] for key in ("weights_sha256", "adapter_sha256"))
     if same_weights:
         notes.append("both runs are of the same weights")
-    if _identical(sides, pairs) == len(pairs):
+    if identical == len(pairs):
         hint = "" if same_weights else ", though the weights differ"
         hint += "; is the adapter applied?" if theirs["adapter_sha256"] and not same_weights else ""
         notes.append(f"the answers to all {len(pairs)} samples are byte-identical{hint}")

@@ -98,7 +98,7 @@ def _figures(
     other = [s for s in scorers if not isinstance(s, TableScorer)]
     table, columns = _side_by_side({s.name: s.table(scores_by_name[s.name]) for s in linear}, len(resampler.index))
     by_cluster = resampler.cluster_sums(table)
-    totals = np.array([[math.fsum(column) for column in by_cluster.T]])
+    totals = np.array([[math.fsum(column.tolist()) for column in by_cluster.T]])
     values = {s.name: float(s.finalize(totals[:, columns[s.name]])[0]) for s in linear}
     ones = np.ones((1, len(resampler.index)))
     values |= {s.name: float(s.statistic(scores_by_name[s.name], ones)[0]) for s in other}

@@ -128,7 +128,7 @@ def swap_test(
     if np.shape(table_a) != np.shape(table_b):
         raise ValueError(f"tables of shape {np.shape(table_a)} and {np.shape(table_b)}; pairs need the same")
     rows_a, rows_b = sum_by_cluster(table_a, clusters), sum_by_cluster(table_b, clusters)
-    total_a, total_b = (np.array([[math.fsum(column) for column in rows.T]]) for rows in (rows_a, rows_b))
+    total_a, total_b = (np.array([[math.fsum(column.tolist()) for column in rows.T]]) for rows in (rows_a, rows_b))
     figures = float(finalize(total_a)[0]), float(finalize(total_b)[0])
     if not all(math.isfinite(figure) for figure in figures):
         raise ValueError(f"the figures are {figures[0]} and {figures[1]}; both must be finite")

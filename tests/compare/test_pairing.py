@@ -158,3 +158,15 @@ def test_allowing_a_difference_of_prompts_pairs_by_document(base, tmp_path):
 def test_an_unknown_key_names_the_nearest():
     with pytest.raises(UsageError, match="did you mean 'seed'"):
         check_allowed(["sed"])
+
+
+@given(st.lists(st.sampled_from("abcd"), max_size=8), st.lists(st.sampled_from("abcd"), max_size=8))
+def test_pairs_are_those_of_counting_by_hand(columns, left, right):
+    # Letters that both have equally often pair, each occurrence once; everything else is left over.
+    pairs = pair(keyed(columns, left), keyed(columns, right))
+    equal = {letter for letter in left if left.count(letter) == right.count(letter)}
+    assert [left[i] for i in pairs.base] == sorted(letter for letter in left if letter in equal)
+    assert [right[j] for j in pairs.candidate] == [left[i] for i in pairs.base]
+    assert len({*pairs.base.tolist(), *pairs.unpaired_base.tolist()}) == len(left)
+    assert len({*pairs.candidate.tolist(), *pairs.unpaired_candidate.tolist()}) == len(right)
+    assert sum(pairs.reasons.values()) == len(pairs.unpaired_base) + len(pairs.unpaired_candidate)
