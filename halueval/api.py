@@ -170,6 +170,10 @@ def iter_runs(
     check_writable(settings.output)
     jobs = []
     for task, limit in chosen:
+        if len(task.filter_list) > 1:
+            used, *others = (pipeline.name for pipeline in task.filter_list)
+            rest = ", ".join(others)
+            logger.warning("task %s: a sample has one answer: filter %s is used, not %s", task.task, used, rest)
         data = load_data(task, base=task.directory or Path(), data_file=options.data, progress=options.progress)
         jobs.append(_Job(task, data, settings.limit if settings.limit is not None else limit))
         scorers_for(task, "causal", options.trust_remote_code)

@@ -218,13 +218,6 @@ class TaskSpec(Card):
     def _null_is_empty(cls, value: Any) -> Any:
         return "" if value is None else value
 
-    @field_validator("filter_list")
-    @classmethod
-    def _one_pipeline(cls, value: list[FilterPipeline]) -> list[FilterPipeline]:
-        if len(value) > 1:
-            raise ValueError("one filter pipeline at most: a task has one answer for each sample")
-        return value
-
     @property
     def version(self) -> str:
         """`metadata.version`, as text."""
@@ -286,7 +279,9 @@ class ModelSpec(Card):
 
 def _describe(error: ValidationError, spec: type[BaseModel], path: Path, origins: Mapping[str, Path]) -> str:
     """The first problem of a validation as one line with file, line and key."""
-    problem = error.errors(include_url=False)[0]
+    problems = error.errors(include_url=False)
+    # A misspelt key is why another is missing: it is told first.
+    problem = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
     location = [str(part) for part in problem["loc"]]
     top = location[0] if location else ""
     file = origins.get(top, path)

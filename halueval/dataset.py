@@ -225,15 +225,17 @@ def _first(task: TaskSpec, loaders: Sequence[_Loader]) -> _Origin:
     if not loaders:
         raise SourceError(f"{task.task}: names no source for its data; give a file with --data FILE{contract}")
     problems: list[SourceError] = []
-    for position, (_, load) in enumerate(loaders):
+    for name, load in loaders:
         try:
-            return load()
+            origin = load()
         except DigestError:
             raise
         except SourceError as error:
             problems.append(error)
-            if position + 1 < len(loaders):
-                _log.warning("%s; trying %s", error, loaders[position + 1][0])
+        else:
+            for problem in problems:
+                _log.warning("%s; took %s instead", problem, name)
+            return origin
     reasons = "; ".join(str(error).removeprefix(f"{task.task}: ") for error in problems)
     unreachable = any(isinstance(error, UnreachableError) for error in problems)
     pull = f"; once online, get it with: halueval pull {task.task}" if unreachable else ""

@@ -83,9 +83,11 @@ class Journal:
         self.backend: dict[str, Any] = {}
         self._lock = filelock.FileLock(f"{path}.lock", timeout=0)
         self._file: IO[bytes] | None = None
+        self._made: list[Path] = []
 
     def __enter__(self) -> Journal:
         with writing_to(self.path):
+            self._made = [parent for parent in self.path.parents if not parent.exists()]
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._lock.acquire()
@@ -107,6 +109,16 @@ class Journal:
             self._file.close()
         self._lock.release()
         Path(f"{self.path}.lock").unlink(missing_ok=True)
+        if not self.path.exists():
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Take away the directories that were made for a journal in which nothing was ever written."""
+        for parent in self._made:
+            try:
+                parent.rmdir()
+            except OSError:
+                return  # something else has been put there
 
     def _read(self) -> None:
         """Take in whole lines; cut off what a killed process left half-written."""

@@ -82,8 +82,11 @@ def read_record(directory: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        hint = "the run is unfinished: repeat its command" if directory.is_dir() else "no such directory"
-        raise DataError(f"{directory}: holds no {RUN_FILE}; {hint}") from error
+        begun = (directory / SAMPLES_FILE).is_file() or (directory.parent / "responses").is_dir()
+        hint = "the run is unfinished: repeat its command" if begun else "it is not a run directory"
+        raise DataError(
+            f"{directory}: holds no {RUN_FILE}; {hint if directory.is_dir() else 'no such directory'}"
+        ) from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
     version = record.get("schema_version") if isinstance(record, dict) else None

@@ -191,7 +191,7 @@ def test_sources_are_tried_in_order_and_failures_announced(tmp_path, caplog):
         data = load_data(task, base=tmp_path)
     assert (data.rows, data.source, data.layout) == ([{"question": "q", "answer": ["a"]}], "second.jsonl", "published")
     assert "first.jsonl" in caplog.text
-    assert "trying second.jsonl" in caplog.text
+    assert "took second.jsonl instead" in caplog.text
 
 
 def test_same_content_from_another_source_has_the_same_digest(tmp_path):

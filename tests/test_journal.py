@@ -105,3 +105,10 @@ def test_a_full_disk_keeps_what_stood_before(tmp_path, monkeypatch):
 def test_a_batch_with_one_missing_answer_is_run_whole():
     done = {"k0": FailedResponse(""), "k1": FailedResponse("")}
     assert todo([[0, 1], [1, 2]], ["k0", "k1", "k2"], done) == [[1, 2]]
+
+
+def test_a_journal_in_which_nothing_was_written_leaves_no_directories(tmp_path):
+    (tmp_path / "out").mkdir()
+    with pytest.raises(RuntimeError), Journal(tmp_path / "out" / "model" / "task" / "responses" / "r.jsonl"):
+        raise RuntimeError("weights that cannot be loaded")
+    assert list((tmp_path / "out").iterdir()) == []

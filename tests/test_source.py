@@ -354,7 +354,7 @@ def test_the_next_source_is_tried_and_the_failure_announced(tmp_path: Path, capl
         assert fetch_first([Wanted("gone.txt"), Wanted(str(good))], what="t").source == str(good)
     assert [record.getMessage().count("\n") for record in caplog.records] == [0]
     assert "gone.txt" in caplog.text
-    assert f"trying {good}" in caplog.text
+    assert f"took {good} instead" in caplog.text
 
 
 # Digests of files

@@ -76,6 +76,8 @@ def _terminated(signum: int, frame: FrameType | None) -> None:
 def main() -> None:
     """Entry point: exit 0 done, 1 a gate failed, 2 bad usage or input, 3 incomplete."""
     signal.signal(signal.SIGTERM, _terminated)
+    # What transformers remarks on (a text longer than the window …) is counted and told in our own words.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     logger = logging.getLogger("halueval")
     logger.handlers = [logging.StreamHandler(sys.stderr)]
     logger.setLevel(logging.INFO)

@@ -26,7 +26,7 @@ COLUMNS = ("name", "kind", "language", "tags and groups", "about")
 
 @click.group()
 def tasks() -> None:
-    r"""List, show and check tasks and groups of tasks.
+    """List, show and check tasks and groups of tasks.
 
     \b
     Example:
@@ -38,7 +38,7 @@ def tasks() -> None:
 @include_path
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
 def list_tasks(include_paths: tuple[Path, ...], as_json: bool) -> None:
-    r"""List tasks, then groups: name, kind, language, tags and groups, and what it asks.
+    """List tasks, then groups: name, kind, language, tags and groups, and what it asks.
 
     Piped, it prints tab-separated lines with a header.
 
@@ -122,7 +122,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
 @include_path
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
 def show(name: str, include_paths: tuple[Path, ...], as_json: bool) -> None:
-    r"""Show a task as it is understood, includes resolved, and its first sample.
+    """Show a task as it is understood, includes resolved, and its first sample.
 
     NAME is a task, a group, or the path of a YAML. The sample is shown when the task's data are on this
     machine already; `halueval pull NAME` brings them.
@@ -220,7 +220,7 @@ def _yaml(value: dict[str, Any]) -> str:
 @click.argument("path", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @include_path
 def validate(path: Path, include_paths: tuple[Path, ...]) -> None:
-    r"""Check a task or group; exit 1 and say what is wrong when it is not valid.
+    """Check a task or group; exit 1 and say what is wrong when it is not valid.
 
     Checked are keys and types, the form of every source, templates, filters, layouts and figures; of a
     group, that its tasks exist. Data are not downloaded, but a file that the task includes is.

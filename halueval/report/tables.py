@@ -36,7 +36,7 @@ def _direction(metric: Mapping[str, Any]) -> str:
 
 def shown_figures(record: Mapping[str, Any], *, every: bool) -> dict[str, Mapping[str, Any]]:
     """Figures for the table: those that the task names and the rates of its states, or every one."""
-    chosen = {*record["task"]["metric_list"], "hallucination_rate", "answer_rate"}
+    chosen = {*record["task"]["metric_list"], record["task"]["primary_metric"], "hallucination_rate", "answer_rate"}
     return {name: metric for name, metric in record["metrics"].items() if every or name in chosen}
 
 

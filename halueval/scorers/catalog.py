@@ -77,7 +77,7 @@ _CLASSES = {scorer.name: scorer for scorer in _BUILT_IN}
 _ALIASES = {"acc": "accuracy", "acc_norm": "accuracy_norm", "acc_bytes": "accuracy_bytes", "em": "exact_match"}
 
 _LIKELIHOODS = ("reference_nll", "token_perplexity", "word_perplexity", "byte_perplexity", "bits_per_byte")
-_FORM = ("refusal_rate", "empty_rate", "truncated_rate", "response_tokens", "response_words")
+_FORM = ("refusal_rate", "empty_rate", "truncated_rate", "unparsable_rate", "response_tokens", "response_words")
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SIMPLEQA = ("is_correct", "is_incorrect", "is_not_attempted", "accuracy_given_attempted", "simpleqa_f1")
 _TARGETS = ("confidence_target_0", "confidence_target_0.5", "confidence_target_0.75", "confidence_target_0.9")

@@ -139,15 +139,17 @@ def fetch_first(
     if not specs:
         raise SourceError(f"{what}: names no source")
     problems: list[SourceError] = []
-    for position, spec in enumerate(specs):
+    for spec in specs:
         try:
-            return fetch(spec, what=what, base=base, progress=progress)
+            fetched = fetch(spec, what=what, base=base, progress=progress)
         except DigestError:
             raise
         except SourceError as error:
             problems.append(error)
-            if position + 1 < len(specs):
-                _log.warning("%s; trying %s", error, specs[position + 1].source)
+        else:
+            for problem in problems:
+                _log.warning("%s; took %s instead", problem, spec.source)
+            return fetched
     reasons = "; ".join(str(error).removeprefix(f"{what}: ") for error in problems)
     hint = ""
     if any(isinstance(error, UnreachableError) for error in problems):

@@ -81,6 +81,8 @@ def test_an_interrupt_is_exit_3_and_says_how_to_go_on(models, tmp_path):
         stderr=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        # A shell that started the tests in the background had them ignore SIGINT; a user's terminal does not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     while not list((tmp_path / "out").rglob("responses/*.jsonl")):
         assert process.poll() is None
