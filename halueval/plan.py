@@ -58,6 +58,8 @@ def available_needs(task: TaskSpec, architecture: Architecture) -> frozenset[Nee
     needs: set[Need] = {"source"} if task.doc_to_source else set()
     if task.output_type == OutputType.MULTIPLE_CHOICE:
         needs.add("choices")
+        if architecture != "classifier":  # the first right choice is scored given the prompt, like a reference
+            needs |= {"references", "reference"}
     else:
         needs |= {"response", "references", "reference"}
     return frozenset(needs)
@@ -134,8 +136,9 @@ def assemble(task: TaskSpec, sample: Sample, responses: Mapping[str, Response], 
     if ROLLING in responses:
         return Outcome(rolling=_loglikelihood(responses[ROLLING]), num_truncated=cut)
     if GENERATION not in responses:
-        values = [_loglikelihood(responses[f"choice:{i}"]).loglikelihood for i in range(len(sample.choices))]
-        return Outcome(loglikelihoods=tuple(values), num_truncated=cut)
+        answers = [_loglikelihood(responses[f"choice:{i}"]) for i in range(len(sample.choices))]
+        values = tuple(answer.loglikelihood for answer in answers)
+        return Outcome(loglikelihoods=values, reference=answers[sample.gold[0]], num_truncated=cut)
     generated = responses[GENERATION]
     assert isinstance(generated, GenerationResponse)
     reference = responses.get(REFERENCE)

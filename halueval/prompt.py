@@ -233,8 +233,7 @@ def _answer(task: TaskSpec, doc: Row, where: str) -> _Answer:
         gold = tuple(dict.fromkeys(_index(label, choices, by_name, where) for label in _as_list(value)))
         if not gold:
             raise DataError(f"{where}: names no right choice")
-        generates = task.output_type is OutputType.GENERATE_UNTIL
-        return _Answer(tuple(choices[index] for index in gold) if generates else (), choices, gold)
+        return _Answer(tuple(choices[index] for index in gold), choices, gold)
     if task.output_type is OutputType.LOGLIKELIHOOD_ROLLING:
         return _Answer((_text(value, where),), (), ())
     references = tuple(_text(item, where) for item in _as_list(value))

@@ -68,7 +68,7 @@ class Sample:
         prompt: the text before the model's answer, few-shot examples and description included, chat
             template not yet applied.
         references: gold answers or summaries, the first being the canonical one; `("",)` for an
-            unanswerable question; empty for multiple choice.
+            unanswerable question; the right choices for multiple choice.
         choices: texts to choose from, empty unless multiple choice.
         gold: indices into `choices` that are right; empty unless multiple choice.
         source: the text that an answer must be faithful to (document, passage, knowledge), if any.

@@ -136,7 +136,7 @@ def test_gold_of_a_choice(target, label, gold):
     assert sample.gold == gold
     assert sample.choices == ("no", "yes")
     assert sample.target == sample.choices[gold[0]]
-    assert sample.references == ()
+    assert sample.references == tuple(sample.choices[i] for i in gold)
 
 
 def test_digits_are_an_index_unless_a_columns_own_text_is_a_choice():

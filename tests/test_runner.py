@@ -266,3 +266,19 @@ def test_prompts_of_a_chat_model_have_no_delimiter_before_the_answer(tmp_path):
     assert {r.continuation for r in ready.requests if hasattr(r, "continuation")} == set(CAPITALS.values())
     with Journal(ready.journal) as journal:
         assert journal.responses == {}
+
+
+def test_the_right_choice_has_its_likelihood_as_a_reference_has(tmp_path):
+    task = write_task(
+        tmp_path,
+        output_type="multiple_choice",
+        doc_to_choice="{{ [capital, 'Atlantis'] }}",
+        doc_to_target=0,
+        metric_list=["accuracy"],
+        primary_metric="accuracy",
+    )
+    run, _ = run_fake(task, tmp_path / "out")
+    right = [row[0] for row in run.samples["loglikelihoods"]]
+    metrics = run.record["metrics"]
+    assert metrics["reference_nll"]["value"] == pytest.approx(-sum(right) / len(right))
+    assert metrics["reference_nll"]["n_scored"] == 10

@@ -179,8 +179,9 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
     if output_type is OutputType.LOGLIKELIHOOD_ROLLING:
         return tuple(name for name in _LIKELIHOODS if name != "reference_nll")
     if output_type is OutputType.MULTIPLE_CHOICE:
-        figures = _CLASS if kind is Kind.CLASSIFICATION else ("accuracy", "accuracy_norm")
-        return (*figures, "hallucination_rate")
+        if kind is Kind.CLASSIFICATION:
+            return (*_CLASS, "hallucination_rate")
+        return ("accuracy", "accuracy_norm", "hallucination_rate", *_LIKELIHOODS)
     if kind is Kind.CLASSIFICATION:
         return (*_CLASS, "hallucination_rate", "answer_rate", "unparsable_rate", *_FORM)
     if kind is Kind.SUMMARIZATION:

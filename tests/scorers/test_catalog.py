@@ -119,7 +119,7 @@ def test_direction_in_a_task_must_agree():
 def test_defaults_exist_and_fit_their_task(kind, output_type):
     allowed = {
         OutputType.GENERATE_UNTIL: {"response", "references", "reference"},
-        OutputType.MULTIPLE_CHOICE: {"choices"},
+        OutputType.MULTIPLE_CHOICE: {"choices", "references", "reference"},
         OutputType.LOGLIKELIHOOD_ROLLING: {"rolling"},
     }[output_type]
     names = default_scorers(kind, output_type, False)
