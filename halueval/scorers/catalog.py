@@ -183,7 +183,7 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
             return (*_CLASS, "hallucination_rate")
         return ("accuracy", "accuracy_norm", "hallucination_rate", *_LIKELIHOODS)
     if kind is Kind.CLASSIFICATION:
-        return (*_CLASS, "hallucination_rate", "answer_rate", "unparsable_rate", *_FORM)
+        return (*_CLASS, "hallucination_rate", "answer_rate", *_FORM)
     if kind is Kind.SUMMARIZATION:
         checks = (*source, "entity_precision_reference", "hallucination_rate", "answer_rate")
         return (*_ROUGE, "rougeLsum", *checks, *_FORM, *_LIKELIHOODS)
