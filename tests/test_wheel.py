@@ -60,6 +60,8 @@ def test_it_runs_in_a_clean_environment_without_extras(wheel, tmp_path):
 
     assert ask("import halueval; print(halueval.__file__)").startswith(str(tmp_path))
     assert ask("import importlib.util as u; print(u.find_spec('peft'), u.find_spec('pytest'))") == "None None"
+    # transformers reads GGUF, the embedded model's format, only with both of these.
+    assert "None" not in ask("import importlib.util as u; print(u.find_spec('gguf'), u.find_spec('accelerate'))")
     assert "Commands:" in run("--help")
     assert "facts_qa" in run("tasks", "ls")
     assert "smollm2-135m-instruct" in run("models", "ls")
