@@ -41,10 +41,10 @@ from halueval.backends.loading import LocatedModel, locate, resolve_device, reso
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError
-from halueval.job import ModelHandle, Observer, RunSettings, SilentObserver
+from halueval.job import ModelHandle, Observer, Prepared, RunSettings, SilentObserver
 from halueval.plan import available_needs, check_fit
 from halueval.registry import Registry
-from halueval.runner import prepare, run_task
+from halueval.runner import companions, prepare, run_tasks
 from halueval.scorers.base import Scorer
 from halueval.scorers.catalog import create, create_from_spec, default_scorers
 from halueval.source import Progress
@@ -183,17 +183,39 @@ def iter_runs(
         for job in jobs:
             check_fit(job.task, located.architecture, spec.name)
         handle = open_handle(located, options)
+        ready = []
         for job in jobs:
-            job_settings = replace(settings, limit=job.limit)
             scorers = scorers_for(job.task, located.architecture, options.trust_remote_code)
-            prepared = prepare(job.task, job.data, scorers, handle.identity, job_settings)
-            try:
-                yield run_task(prepared, handle, job_settings, observer)
-            except IncompleteError as error:
-                logger.error("%s", error)
-                unfinished.append(error)
+            limited = replace(settings, limit=job.limit)
+            ready.append(prepare(job.task, job.data, scorers, handle.identity, limited))
+        together = companions(ready) if located.architecture == "causal" else [[i] for i in range(len(ready))]
+        for outcome in _in_order(together, ready, handle, settings, observer):
+            if isinstance(outcome, IncompleteError):
+                logger.error("%s", outcome)
+                unfinished.append(outcome)
+            else:
+                yield outcome
     if unfinished:
         raise IncompleteError(f"{len(unfinished)} of {len(specs) * len(jobs)} runs are incomplete: {unfinished[0]}")
+
+
+def _in_order(
+    together: Sequence[Sequence[int]],
+    ready: Sequence[Prepared],
+    handle: ModelHandle,
+    settings: RunSettings,
+    observer: Observer,
+) -> Iterator[Run | IncompleteError | None]:
+    """Outcomes of the tasks in their own order, whichever are run together."""
+    known: dict[int, Run | IncompleteError | None] = {}
+    shown = 0
+    for members in together:
+        outcomes = run_tasks([ready[i] for i in members], handle, settings, observer)
+        for i, outcome in zip(members, outcomes, strict=True):
+            known[i] = outcome
+            while shown in known:
+                yield known.pop(shown)
+                shown += 1
 
 
 def open_handle(located: LocatedModel, options: Options) -> ModelHandle:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -32,7 +32,7 @@ from halueval.schema import (
     sha256_text,
 )
 
-JOURNAL_VERSION = 1
+JOURNAL_VERSION = 2
 
 RESPONSE_TYPES: Mapping[str, type[Any]] = {
     "loglikelihood": LoglikelihoodResponse,
@@ -203,8 +203,3 @@ def writing_to(path: Path, *, error_type: type[HaluevalError] = UsageError) -> I
         yield
     except OSError as error:
         raise error_type(f"{path}: cannot be written: {error.strerror or error}") from error
-
-
-def todo(batches: Sequence[Sequence[int]], keys: Sequence[str], done: Mapping[str, Response]) -> list[list[int]]:
-    """Batches of which any response is missing. They are run whole, so that their shapes are the same."""
-    return [list(batch) for batch in batches if any(keys[i] not in done for i in batch)]

@@ -48,6 +48,7 @@ def run_record(
         "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},
         "engine": {
             **journal.accounting.as_dict(),
+            **_rates(journal, seconds["infer"]),
             "peak_memory_bytes": backend.peak_memory_bytes() if backend else 0,
             "seconds": {name: round(value, 3) for name, value in seconds.items()},
         },
@@ -55,6 +56,17 @@ def run_record(
         "environment": provenance.environment(journal.backend["device"]),
         "started_at": started.isoformat(timespec="seconds"),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _rates(journal: Journal, seconds: float) -> dict[str, float | None]:
+    """Speed of inference, and how much of the device's matrix products it came to; None where nothing was run."""
+    rate, cost = journal.backend["matmul_flops_per_second"], journal.accounting
+    used = cost.flops / seconds / rate if rate and seconds > 0 and cost.flops else None
+    return {
+        "tokens_per_second": round(cost.tokens_computed / seconds, 1) if seconds > 0 else None,
+        "matmul_flops_per_second": rate,
+        "model_flop_utilisation": None if used is None else round(used, 4),
     }
 
 

@@ -1,4 +1,4 @@
-"""One task by one model: samples, requests, responses, scores, figures, files.
+"""Tasks by one model: samples, requests, responses, scores, figures, files.
 
     card + task → samples → prompts → requests → batches → responses, journalled as they come
     → states and scores → figures with intervals → `samples.jsonl`, then `run.json`
@@ -10,19 +10,21 @@ asked again, and nothing that was answered under another one is ever used.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from halueval import plan
-from halueval.backends.base import ModelIdentity
+from halueval.backends.base import Backend, ModelIdentity
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
+from halueval.engine.batching import Budget
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError
 from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
-from halueval.journal import Journal, request_key, todo
+from halueval.journal import Journal, request_key
 from halueval.prompt import build_samples
 from halueval.record import run_record, sample_row
 from halueval.registry import task_hash
@@ -30,6 +32,7 @@ from halueval.schema import (
     RUN_SCHEMA_VERSION,
     FailedResponse,
     GenerationRequest,
+    LoglikelihoodRequest,
     Request,
     Response,
     canonical_json,
@@ -119,89 +122,177 @@ def _identity(
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
-def run_task(prepared: Prepared, model: ModelHandle, settings: RunSettings, observer: Observer) -> Run | None:
-    """Bring a prepared task to its end.
+def companions(group: Sequence[Prepared]) -> list[list[int]]:
+    """Tasks that ask about the same prompts (the two TruthfulQA figures, say), to be run together.
 
     Returns:
-        The finished run, or None with `predict_only`.
+        Numbers of tasks, each in one list, in the order of their first.
+    """
+    joined: list[tuple[set[str], list[int]]] = []
+    for number, prepared in enumerate(group):
+        prompts = {r.context for r in prepared.requests if isinstance(r, LoglikelihoodRequest | GenerationRequest)}
+        members = [number]
+        apart = []
+        for known, others in joined:
+            if known.isdisjoint(prompts):
+                apart.append((known, others))
+            else:
+                prompts |= known
+                members += others
+        joined = [*apart, (prompts, sorted(members))]
+    return sorted(members for _, members in joined)
+
+
+def run_task(prepared: Prepared, model: ModelHandle, settings: RunSettings, observer: Observer) -> Run | None:
+    """Bring one prepared task to its end; see `run_tasks`.
 
     Raises:
         IncompleteError: some requests did not fit into memory even alone, or the disk is full; the rest
             is kept.
-        KeyboardInterrupt: passed on; everything answered so far is in the journal.
     """
-    if settings.fresh:
-        (prepared.directory / RUN_FILE).unlink(missing_ok=True)
-    elif (prepared.directory / RUN_FILE).is_file() and not settings.predict_only:
-        run = load_run(prepared.directory)
-        if run.is_intact():
-            return run
+    (outcome,) = run_tasks([prepared], model, settings, observer)
+    if isinstance(outcome, IncompleteError):
+        raise outcome
+    return outcome
+
+
+def run_tasks(
+    group: Sequence[Prepared], model: ModelHandle, settings: RunSettings, observer: Observer
+) -> Iterator[Run | IncompleteError | None]:
+    """Bring prepared tasks of one model to their end; what their prompts share is computed once for all of them.
+
+    Yields:
+        For each task the finished run; None with `predict_only`; or that some of its requests did not fit into
+        memory even alone, the rest being kept.
+
+    Raises:
+        IncompleteError: the disk is full; what was written stays.
+        KeyboardInterrupt: passed on; everything answered so far is in the journals.
+    """
+    finished = [None if settings.fresh or settings.predict_only else _finished(prepared) for prepared in group]
     started = datetime.now(UTC)
-    with Journal(prepared.journal) as journal:
+    with ExitStack() as stack:
         if settings.fresh:
-            journal.clear()
-        planning = infer(prepared, model, journal, settings, observer)
-        if settings.predict_only:
-            return None
-    return _score_and_store(prepared, model, settings, journal, planning, started)
+            for prepared in group:
+                (prepared.directory / RUN_FILE).unlink(missing_ok=True)
+        open_ = [i for i, run in enumerate(finished) if run is None]
+        journals = {i: stack.enter_context(Journal(group[i].journal)) for i in open_}
+        if settings.fresh:
+            for journal in journals.values():
+                journal.clear()
+        planning, failed = infer(group, model, journals, settings, observer)
+    for i, prepared in enumerate(group):
+        missing = [key for key in prepared.keys if key in failed]
+        if finished[i] is not None:
+            yield finished[i]
+        elif missing:
+            yield IncompleteError(
+                f"{prepared.task.task}: {len(missing)} of {len(prepared.keys)} requests did not fit into the memory "
+                f"of {model.ready().device} even alone; the rest is kept: repeat the command on a device with more "
+                "memory"
+            )
+        elif settings.predict_only:
+            yield None
+        else:
+            yield _score_and_store(prepared, model, settings, journals[i], planning / len(open_), started)
 
 
-def infer(prepared: Prepared, model: ModelHandle, journal: Journal, settings: RunSettings, observer: Observer) -> float:
-    """Answer what the journal lacks, batch by batch.
+def _finished(prepared: Prepared) -> Run | None:
+    if not (prepared.directory / RUN_FILE).is_file():
+        return None
+    run = load_run(prepared.directory)
+    return run if run.is_intact() else None
+
+
+def infer(
+    group: Sequence[Prepared],
+    model: ModelHandle,
+    journals: Mapping[int, Journal],
+    settings: RunSettings,
+    observer: Observer,
+) -> tuple[float, set[str]]:
+    """Answer what the journals lack, batch by batch.
+
+    Batches are planned over all requests of all tasks, those of finished ones too: a command that was killed and is
+    given again forms the very same batches.
+
+    Args:
+        group: tasks of one command that are run together.
+        model: of all of them.
+        journals: of the tasks that are not finished, by their number.
+        settings: what the user chose.
+        observer: is told of the progress.
 
     Returns:
-        Seconds spent on tokenising and planning batches.
+        Seconds spent on tokenising and planning batches, and the keys that did not fit into memory.
     """
-    done = sum(key in journal.responses for key in prepared.keys)
-    if done == len(prepared.keys):
-        return 0.0
+    if all(key in journal.responses for i, journal in journals.items() for key in group[i].keys):
+        return 0.0, set()
     backend = model.ready()
-    observer.begin(f"{model.identity.name} · {prepared.task.task}", len(prepared.keys), done)
-    budget = journal.begin(
-        backend.budget(tokens=settings.max_tokens_per_batch, batch_size=settings.batch_size),
-        {
-            "device": backend.device,
-            "num_parameters": backend.num_parameters,
-            "warnings": list(backend.warnings),
-        },
-    )
-    failed: set[str] = set()
-    planning = 0.0
+    done = sum(key in journal.responses for i, journal in journals.items() for key in group[i].keys)
+    names = ", ".join(group[i].task.task for i in journals)
+    observer.begin(f"{model.identity.name} · {names}", sum(len(group[i].keys) for i in journals), done)
+    budget = backend.budget(tokens=settings.max_tokens_per_batch, batch_size=settings.batch_size)
+    about = {
+        "device": backend.device,
+        "num_parameters": backend.num_parameters,
+        "warnings": list(backend.warnings),
+        "matmul_flops_per_second": backend.matmul_rate(),
+    }
+    budgets = [journal.begin(budget, about) for journal in journals.values()]
     try:
-        for indices in _by_settings(prepared.requests):
-            clock = time.perf_counter()
-            planned = backend.plan([prepared.requests[i] for i in indices], budget)
-            planning += time.perf_counter() - clock
-            batches = [[indices[j] for j in batch] for batch in planned]
-            for batch in todo(batches, prepared.keys, journal.responses):
-                started = time.perf_counter()
-                result = backend.run([prepared.requests[i] for i in batch])
-                answers = dict(zip((prepared.keys[i] for i in batch), result.responses, strict=True))
-                retry = {key for key, answer in answers.items() if answer == FailedResponse(OUT_OF_MEMORY)}
-                failed |= retry
-                kept = {key: answer for key, answer in answers.items() if key not in retry}
-                fresh = sum(key not in journal.responses for key in kept)
-                journal.add(kept, result.accounting, time.perf_counter() - started)
-                observer.advance(fresh)
+        return _run_batches(group, backend, journals, budgets[0], observer)
     finally:
         observer.end()
-    if failed:
-        raise IncompleteError(
-            f"{prepared.task.task}: {len(failed)} of {len(prepared.keys)} requests did not fit into the memory of "
-            f"{backend.device} even alone; the rest is kept: repeat the command on a device with more memory"
-        )
-    return planning
 
 
-def _by_settings(requests: Sequence[Request]) -> list[list[int]]:
-    """Indices of requests that may share a batch: one type, and for generation the same settings."""
-    groups: dict[tuple[object, ...], list[int]] = {}
-    for i, request in enumerate(requests):
-        kind: tuple[object, ...] = (type(request).__name__,)
-        if isinstance(request, GenerationRequest):
-            kind += (request.until, request.max_new_tokens, request.temperature, request.top_k, request.top_p)
-        groups.setdefault(kind, []).append(i)
-    return [groups[kind] for kind in sorted(groups, key=repr)]
+def _run_batches(
+    group: Sequence[Prepared], backend: Backend, journals: Mapping[int, Journal], budget: Budget, observer: Observer
+) -> tuple[float, set[str]]:
+    merged = {key: request for prepared in group for key, request in zip(prepared.keys, prepared.requests, strict=True)}
+    keys = sorted(merged)
+    owners = {i: frozenset(group[i].keys) for i in journals}
+    failed: set[str] = set()
+    clock = time.perf_counter()
+    batches = backend.plan([merged[key] for key in keys], budget)
+    planning = time.perf_counter() - clock
+    for batch in batches:
+        mine = [keys[i] for i in batch.indices]
+        wanted = {i: [key for key in mine if key in owners[i]] for i in journals}
+        missing = sum(key not in journals[i].responses for i in journals for key in wanted[i])
+        if not missing:
+            continue
+        progress = _Progress(observer, missing)
+        started = time.perf_counter()
+        result = backend.run(batch, progress)
+        seconds = time.perf_counter() - started
+        answers = dict(zip(mine, result.responses, strict=True))
+        retry = {key for key, answer in answers.items() if answer == FailedResponse(OUT_OF_MEMORY)}
+        failed |= retry
+        sharing = [i for i in journals if wanted[i]]
+        weights = [len(wanted[i]) for i in sharing]
+        for i, weight, cost in zip(sharing, weights, result.accounting.shares(weights), strict=True):
+            kept = {key: answers[key] for key in wanted[i] if key not in retry}
+            journals[i].add(kept, cost, seconds * weight / sum(weights))
+        progress.rest()
+    return planning, failed
+
+
+class _Progress:
+    """Tells an observer of progress within a batch, no more than the requests that were missing."""
+
+    def __init__(self, observer: Observer, missing: int) -> None:
+        self.observer, self.left = observer, missing
+
+    def __call__(self, requests: int) -> None:
+        some = min(requests, self.left)
+        self.left -= some
+        if some:
+            self.observer.advance(some)
+
+    def rest(self) -> None:
+        """The batch is done."""
+        self(self.left)
 
 
 def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str]) -> list[Scored]:

@@ -158,3 +158,12 @@ def _save(model, tokenizer, directory: Path) -> Path:
     model.eval().save_pretrained(directory)
     tokenizer.save_pretrained(directory)
     return directory
+
+
+def answers(backend, requests, **limits):
+    """Responses to requests, planned and run as the runner does."""
+    out = [None] * len(requests)
+    for batch in backend.plan(requests, backend.budget(**{"tokens": None, "batch_size": None, **limits})):
+        for i, response in zip(batch.indices, backend.run(batch).responses, strict=True):
+            out[i] = response
+    return out

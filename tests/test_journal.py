@@ -5,7 +5,7 @@ import pytest
 from halueval.engine.accounting import Accounting
 from halueval.engine.batching import Budget
 from halueval.errors import IncompleteError, UsageError
-from halueval.journal import Journal, decode_response, encode_response, request_key, todo
+from halueval.journal import Journal, decode_response, encode_response, request_key
 from halueval.schema import (
     ClassificationResponse,
     FailedResponse,
@@ -100,11 +100,6 @@ def test_a_full_disk_keeps_what_stood_before(tmp_path, monkeypatch):
             journal.add({"c": FailedResponse("x")}, Accounting(), 0)
         monkeypatch.undo()
         assert set(journal.responses) == {"a", "b"}
-
-
-def test_a_batch_with_one_missing_answer_is_run_whole():
-    done = {"k0": FailedResponse(""), "k1": FailedResponse("")}
-    assert todo([[0, 1], [1, 2]], ["k0", "k1", "k2"], done) == [[1, 2]]
 
 
 def test_a_journal_in_which_nothing_was_written_leaves_no_directories(tmp_path):

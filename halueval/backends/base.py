@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from halueval.engine.accounting import Accounting
 from halueval.engine.batching import Budget
@@ -40,6 +40,31 @@ class ChatSettings:
     system_instruction: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests that are run together.
+
+    Attributes:
+        indices: which requests of those planned.
+        requests: these requests, of one type or of several.
+        tokens: what they would cost one by one: prompts, continuations, and the longest answers.
+        work: what the backend worked out for them while planning.
+    """
+
+    indices: tuple[int, ...]
+    requests: tuple[Request, ...]
+    tokens: int = 0
+    work: Any = None
+
+
+Advance = Callable[[int], None]
+"""Is told that so many more requests of a batch have been answered."""
+
+
+def ignore(_: int) -> None:
+    """Takes no notice of progress."""
+
+
 @dataclass(slots=True)
 class BatchResult:
     """Responses of one batch, in the order of its requests, and what it cost."""
@@ -52,8 +77,7 @@ class BatchResult:
 class Backend(Protocol):
     """A loaded model.
 
-    All requests of one `run` call are of one type. A request that cannot be run yields a
-    `FailedResponse`; an exception means that the whole run cannot go on.
+    A request that cannot be run yields a `FailedResponse`; an exception means that the whole run cannot go on.
     """
 
     architecture: Architecture
@@ -64,14 +88,20 @@ class Backend(Protocol):
     def budget(self, *, tokens: int | None, batch_size: int | None) -> Budget:
         """Limits of one forward pass; None means automatic."""
 
-    def plan(self, requests: Sequence[Request], budget: Budget) -> list[list[int]]:
-        """Which requests (all of one type) share a batch: lists of indices, every index exactly once.
+    def plan(self, requests: Sequence[Request], budget: Budget) -> list[Batch]:
+        """Which requests share a batch, of whatever types they are: every index in exactly one batch.
 
         A pure function of its arguments, so that a run that goes on forms the batches of its first attempt.
         """
 
-    def run(self, requests: Sequence[Request]) -> BatchResult:
-        """Run one batch."""
+    def run(self, batch: Batch, advance: Advance = ignore) -> BatchResult:
+        """Run one batch of a plan.
+
+        `advance` is told of progress within it; all that it was told of never exceeds the batch's requests.
+        """
+
+    def matmul_rate(self) -> float | None:
+        """Floating-point operations a second that the device reaches in a large matrix product; None if unknown."""
 
     def peak_memory_bytes(self) -> int:
         """Largest memory used so far."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from halueval.backends.base import Architecture, BatchResult
+from halueval.backends.base import Advance, Architecture, Batch, BatchResult, ignore
 from halueval.engine.accounting import Accounting
 from halueval.engine.batching import Budget, Cost, plan_batches
 from halueval.schema import (
@@ -68,9 +68,13 @@ class FakeBackend:
         """A budget of 64 words a pass unless told otherwise."""
         return Budget(tokens=tokens or 64, scored=2**31, batch_size=batch_size)
 
-    def plan(self, requests: Sequence[Request], budget: Budget) -> list[list[int]]:
+    def plan(self, requests: Sequence[Request], budget: Budget) -> list[Batch]:
         """Longest first, one token a word."""
-        return plan_batches([Cost(self._words(request), 1) for request in requests], budget)
+        costs = [Cost(self._words(request), 1) for request in requests]
+        return [
+            Batch(tuple(part), tuple(requests[i] for i in part), sum(costs[i].tokens for i in part))
+            for part in plan_batches(costs, budget)
+        ]
 
     def _words(self, request: Request) -> int:
         if isinstance(request, LoglikelihoodRequest):
@@ -79,14 +83,15 @@ class FakeBackend:
             return len(request.context.split())
         return len(request.text.split())
 
-    def run(self, requests: Sequence[Request]) -> BatchResult:
+    def run(self, batch: Batch, advance: Advance = ignore) -> BatchResult:
         """Answer one batch."""
         if self.fail_after is not None and len(self.batches) >= self.fail_after:
             raise KeyboardInterrupt
-        self.batches.append(list(requests))
-        tokens = sum(self._words(request) for request in requests)
-        accounting = Accounting(len(requests), tokens, tokens, 0, 1)
-        return BatchResult([self._answer(request) for request in requests], accounting)
+        self.batches.append(list(batch.requests))
+        accounting = Accounting(len(batch.requests), batch.tokens, batch.tokens, 0, 1)
+        answers = [self._answer(request) for request in batch.requests]
+        advance(len(answers))
+        return BatchResult(answers, accounting)
 
     def _answer(self, request: Request) -> Response:
         if isinstance(request, LoglikelihoodRequest):
@@ -100,6 +105,10 @@ class FakeBackend:
         answers = self.answers
         text = answers(request.context) if callable(answers) else answers.get(request.context, self.default)
         return GenerationResponse(text, len(text.split()), "stop", -0.1 * max(len(text.split()), 1))
+
+    def matmul_rate(self) -> float | None:
+        """It multiplies nothing."""
+        return None
 
     def peak_memory_bytes(self) -> int:
         """Nothing to speak of."""

@@ -8,7 +8,7 @@ run that was killed and started again forms the very same batches, and with them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,11 +21,37 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits of one forward pass. `batch_size` None means: as many rows as the tokens allow."""
+    """Limits of what is run together.
+
+    Attributes:
+        tokens: padded tokens of a pass over rows side by side.
+        scored: scored positions of a pass.
+        batch_size: rows of a pass; None for as many as the tokens allow.
+        tree: distinct tokens of a pass over a tree, packed from several subtrees.
+        whole: distinct tokens of one subtree that is mostly stem.
+        slots: answers that grow side by side.
+        slot_tokens: tokens that these may hold together.
+        batch_tokens: tokens of a batch, which is made of several passes and is the unit of the journal.
+    """
 
     tokens: int
     scored: int
     batch_size: int | None = None
+    tree: int = 384
+    whole: int = 1024
+    slots: int = 64
+    slot_tokens: int = 65_536
+    batch_tokens: int = 16_384
+
+    def limited(self, tokens: int | None, batch_size: int | None) -> Budget:
+        """The same with what a user has set in place of what was worked out."""
+        out = self
+        if tokens is not None:
+            tree, whole = min(self.tree, tokens), min(self.whole, tokens)
+            out = replace(out, tokens=tokens, tree=tree, whole=whole, batch_tokens=min(self.batch_tokens, 4 * tokens))
+        if batch_size is not None:
+            out = replace(out, batch_size=batch_size, tokens=2**62 if tokens is None else tokens)
+        return out
 
 
 def plan_batches(costs: Sequence[Cost], budget: Budget) -> list[list[int]]:

@@ -29,6 +29,20 @@ class Row:
     num_scored: int
     num_truncated: int = 0
 
+    @property
+    def fed(self) -> tuple[int, ...]:
+        """What goes through the network: all but the last id, which is only predicted."""
+        return self.ids[:-1]
+
+
+UNKNOWN = -1
+"""Stands where the first generated token will be."""
+
+
+def prompt_row(ids: Sequence[int], num_truncated: int = 0) -> Row:
+    """A prompt to generate from as a row: all of it is fed, nothing is scored."""
+    return Row((*ids, UNKNOWN), 0, num_truncated)
+
 
 def split_at_join(whole: Sequence[int], context: Sequence[int]) -> int:
     """Index into `whole` at which the continuation begins.

@@ -1,11 +1,11 @@
-"""Log-likelihoods of token rows with a decoder or an encoder-decoder.
+"""Log-likelihoods of token rows: logits where they are needed, and the plain path of padded rows.
 
 Logits are computed only where a token is scored: a hook on the output embedding picks those positions
 out of the hidden states before the vocabulary product, so whatever the model does to its logits
 afterwards (soft-capping in Gemma 2, scaling in Granite and Cohere) still happens. Log-softmax is taken in
 float32 whatever the weights' dtype.
 
-Rows are padded side by side here; `trie.py` packs rows that share prefixes, with the same hook.
+Rows are padded side by side here; `tree.py` packs rows that share prefixes, with the same hook.
 """
 
 from __future__ import annotations
@@ -149,55 +149,4 @@ def score_decoder_rows(
     accounting.forward_passes += 1
     accounting.tokens_computed += real
     accounting.tokens_padding += len(rows) * width - real
-    return scores
-
-
-def score_encoder_decoder_rows(
-    model: PreTrainedModel,
-    sources: Sequence[Sequence[int]],
-    targets: Sequence[Row],
-    *,
-    pad: int,
-    accounting: Accounting,
-) -> list[TokenScores]:
-    """Score target rows given source token lists with an encoder-decoder, in one pass.
-
-    Args:
-        model: encoder-decoder with a language-model head.
-        sources: encoder ids, special tokens included.
-        targets: decoder rows, led by the decoder's start token.
-        pad: id of the padding token.
-        accounting: counters to add to.
-    """
-    import torch
-
-    device = model.device
-    source_width = max(len(s) for s in sources)
-    target_width = max(len(t.ids) for t in targets) - 1
-    encoder_ids = torch.full((len(sources), source_width), pad, dtype=torch.long)
-    encoder_mask = torch.zeros((len(sources), source_width), dtype=torch.long)
-    decoder_ids = torch.full((len(sources), target_width), pad, dtype=torch.long)
-    index: list[int] = []
-    wanted: list[int] = []
-    for i, (source, target) in enumerate(zip(sources, targets, strict=True)):
-        encoder_ids[i, : len(source)] = torch.tensor(source, dtype=torch.long)
-        encoder_mask[i, : len(source)] = 1
-        fed = len(target.ids) - 1
-        decoder_ids[i, :fed] = torch.tensor(target.ids[:-1], dtype=torch.long)
-        index.extend(range(i * target_width + fed - target.num_scored, i * target_width + fed))
-        wanted.extend(target.ids[-target.num_scored :])
-    where = torch.tensor(index, device=device)
-    with torch.inference_mode(), only_positions(model, where) as fired:
-        logits = model(
-            input_ids=encoder_ids.to(device),
-            attention_mask=encoder_mask.to(device),
-            decoder_input_ids=decoder_ids.to(device),
-            use_cache=False,
-            return_dict=True,
-        ).logits
-        scores = scores_of(logits, fired, where, range(len(index)), wanted, [t.num_scored for t in targets])
-    real = sum(len(s) + len(t.ids) - 1 for s, t in zip(sources, targets, strict=True))
-    accounting.forward_passes += 1
-    accounting.tokens_computed += real
-    accounting.tokens_padding += len(sources) * (source_width + target_width) - real
     return scores

@@ -50,7 +50,7 @@ def test_killed_at_any_moment_and_started_again_gives_the_same_samples(models, t
     task = write_task(tmp_path, rows=rows, generation_kwargs={"max_gen_toks": 40, "until": ["\x00"]})
 
     def arguments(out):
-        return ["run", "-m", models("causal"), "-t", task, "-b", 4, "-o", tmp_path / out]
+        return ["run", "-m", models("causal"), "-t", task, "--max-tokens-per-batch", 64, "-o", tmp_path / out]
 
     assert halueval(*arguments("whole")).returncode == 0
     for lines in (2, 12):

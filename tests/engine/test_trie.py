@@ -1,156 +1,148 @@
-"""Trees of shared prefixes against rows run one by one."""
+"""Plans over rows: every row once, every prefix once, whatever the order."""
 
 import pytest
-import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from halueval.engine.accounting import Accounting
-from halueval.engine.batching import Budget
-from halueval.engine.encoding import Row
-from halueval.engine.loglikelihood import score_decoder_rows
-from halueval.engine.trie import (
-    TREE_TOKENS,
-    ancestor_mask,
-    build_tree,
-    common_prefix,
-    plan_trees,
-    score_tree,
-    sharing_problem,
-)
-
-VOCABULARY = 50
-BUDGET = Budget(4096, 2048)
+from halueval.engine.encoding import Row, prompt_row
+from halueval.engine.packing import pack
+from halueval.engine.trie import Limits, common_prefix, count_distinct, plan_passes
 
 
 @st.composite
-def token_rows(draw):
-    ids = draw(st.lists(st.integers(0, 3), min_size=2, max_size=12))
-    return Row(tuple(ids), draw(st.integers(1, len(ids) - 1)))
+def token_rows(draw, tokens=4, longest=14):
+    ids = draw(st.lists(st.integers(0, tokens - 1), min_size=2, max_size=longest))
+    return Row(tuple(ids), draw(st.integers(0, len(ids) - 1)))
 
 
-row_sets = st.lists(token_rows(), min_size=1, max_size=8)
+row_sets = st.lists(token_rows(), min_size=1, max_size=12)
+limit_sets = st.builds(
+    Limits, st.integers(1, 24), st.integers(1, 40), st.integers(1, 30), st.one_of(st.none(), st.integers(1, 4))
+)
 
 
-def make(name):
-    """A small random model of a family, with large weights so that its logits differ clearly."""
-    import transformers as hf
-
-    torch.manual_seed(0)
-    wide = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
-    config = {
-        "llama": lambda: hf.LlamaConfig(**wide, intermediate_size=64, num_key_value_heads=2, initializer_range=0.3),
-        "qwen2": lambda: hf.Qwen2Config(**wide, intermediate_size=64, num_key_value_heads=2, initializer_range=0.3),
-        "gpt_neox": lambda: hf.GPTNeoXConfig(**wide, intermediate_size=64, initializer_range=0.3),
-        "gpt2": lambda: hf.GPT2Config(vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3),
-        "opt": lambda: hf.OPTConfig(**wide, ffn_dim=64, word_embed_proj_dim=32, init_std=0.3),
-        "bloom": lambda: hf.BloomConfig(
-            vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3
-        ),
-        "mistral": lambda: hf.MistralConfig(**wide, intermediate_size=64, num_key_value_heads=2, sliding_window=4),
-        "gemma2": lambda: hf.Gemma2Config(
-            **wide, intermediate_size=64, num_key_value_heads=2, head_dim=8, sliding_window=4
-        ),
-    }[name]()
-    return hf.AutoModelForCausalLM.from_config(config).eval()
+def prefixes(rows):
+    return {row.fed[: i + 1] for row in rows for i in range(len(row.fed))}
 
 
-@pytest.fixture(scope="module")
-def models():
-    made = {}
-
-    def get(name):
-        if name not in made:
-            made[name] = make(name)
-        return made[name]
-
-    return get
-
-
-def one_by_one(model, rows):
-    return [score_decoder_rows(model, [row], pad=0, accounting=Accounting())[0] for row in rows]
+@given(row_sets, limit_sets)
+def test_every_row_is_in_one_pass_and_stands_on_its_own_root(rows, limits):
+    passes = plan_passes(rows, limits)
+    assert sorted(i for part in passes for i in part.rows) == list(range(len(rows)))
+    for part in passes:
+        for i in part.rows:
+            root = part.root.ids if part.root else ()
+            assert rows[i].fed[: len(root)] == root
+            assert len(rows[i].fed) > len(root)
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "gpt_neox", "gpt2", "opt"])
-def test_a_tree_scores_like_rows_alone(models, name):
-    model = models(name)
+@given(row_sets, limit_sets)
+def test_the_plan_depends_on_the_set_of_rows_and_not_on_their_order(rows, limits):
+    def contents(given_rows):
+        return [
+            (
+                part.root.ids if part.root else (),
+                sorted((given_rows[i].ids, given_rows[i].num_scored) for i in part.rows),
+            )
+            for part in plan_passes(given_rows, limits)
+        ]
 
-    @settings(max_examples=25, deadline=None)
-    @given(row_sets)
-    def check(rows):
-        shared = score_tree(model, rows, accounting=Accounting())
-        for one, other in zip(one_by_one(model, rows), shared, strict=True):
-            assert other.logprobs == pytest.approx(one.logprobs, abs=1e-4)
-
-    check()
-
-
-PROBE = [Row((1, 2, 3, 4, 5, 6), 2), Row((1, 2, 3, 7), 1), Row((8, 9), 1)]
+    assert contents(rows) == contents(rows[::-1])
 
 
-@pytest.mark.parametrize("name", ["llama", "qwen2", "gpt_neox", "gpt2", "opt"])
-def test_models_with_a_plain_mask_share(models, name):
-    assert sharing_problem(models(name), 128, PROBE) is None
-
-
-@pytest.mark.parametrize("name", ["bloom", "mistral", "gemma2"])
-def test_alibi_and_sliding_windows_are_noticed(models, name):
-    assert name in sharing_problem(models(name), 128, PROBE)
-
-
-def test_a_window_as_long_as_the_models_own_is_no_window(models):
-    model = models("llama")
-    model.config.sliding_window = 128
-    assert sharing_problem(model, 128, PROBE) is None
+@given(row_sets, limit_sets)
+def test_passes_and_roots_hold_every_prefix_and_stay_within_their_limits(rows, limits):
+    passes = plan_passes(rows, limits)
+    computed = set()
+    for part in passes:
+        for root in part.root.chain() if part.root else ():
+            computed |= {root.ids[: i + 1] for i in range(root.start, len(root.ids))}
+        mine = [rows[i] for i in part.rows]
+        computed |= prefixes(mine)
+        packed = pack(mine, len(part.root.ids) if part.root else 0)
+        if len(mine) > 1:
+            assert len(packed.tokens) <= max(limits.tokens, limits.whole)
+            assert limits.rows is None or len(mine) <= limits.rows
+            assert sum(max(row.num_scored, 1) for row in mine) <= limits.scored
+    assert computed == prefixes(rows)
 
 
 @given(row_sets)
-def test_every_distinct_prefix_is_one_node(rows):
-    tree = build_tree(rows)
-    prefixes = {row.ids[: i + 1] for row in rows for i in range(len(row.ids) - 1)}
-    assert len(tree.tokens) == len(prefixes)
-    for row, path in zip(rows, tree.paths, strict=True):
-        assert [tree.tokens[node] for node in path] == list(row.ids[:-1])
-        assert [tree.depths[node] for node in path] == list(range(len(path)))
+def test_distinct_prefixes_are_counted(rows):
+    assert count_distinct(rows) == len(prefixes(rows))
 
 
-def test_a_node_sees_its_ancestors_and_itself():
-    # 1 → 2 → 3 and 1 → 4: node 3 (token 4) sees nodes 0 and 3 only.
-    tree = build_tree([Row((1, 2, 3, 9), 1), Row((1, 4, 9), 1)])
-    assert tree.tokens == [1, 2, 3, 4]
-    assert ancestor_mask(tree).tolist() == [
-        [True, False, False, False],
-        [True, True, False, False],
-        [True, True, True, False],
-        [True, False, False, True],
-    ]
+@given(row_sets, limit_sets)
+def test_a_root_knows_what_is_scored_from_within_it(rows, limits):
+    for part in plan_passes(rows, limits):
+        known = {pair for root in (part.root.chain() if part.root else ()) for pair in root.wanted}
+        for i in part.rows:
+            row = rows[i]
+            first = len(row.fed) - row.num_scored
+            depth = len(part.root.ids) if part.root else 0
+            assert {(at, row.ids[at + 1]) for at in range(first, depth)} <= known
 
 
-@given(row_sets, st.integers(1, 40), st.integers(1, 20), st.one_of(st.none(), st.integers(1, 3)))
-def test_the_plan_holds_every_row_once_whatever_the_order(rows, tokens, scored, size):
-    budget = Budget(tokens, scored, size)
-    plan = plan_trees(rows, budget)
-    assert sorted(i for batch in plan for i in batch) == list(range(len(rows)))
-    assert all(size is None or len(batch) <= size for batch in plan)
-    contents = [[rows[i].ids for i in batch] for batch in plan]
-    assert contents == [[rows[::-1][i].ids for i in batch] for batch in plan_trees(rows[::-1], budget)]
-
-
-def test_rows_that_share_stand_together_and_cost_their_distinct_tokens():
+def test_a_primer_is_computed_once_for_many_passes():
     primer = tuple(range(1000))
-    rows = [Row((*primer, 5000 + i, 1), 1) for i in range(20)]
-    assert plan_trees(rows, BUDGET) == [list(range(20))]
-    assert len(build_tree(rows).tokens) == 1020
-    strangers = [Row((*range(i * 1000, i * 1000 + TREE_TOKENS // 2), 1), 1) for i in range(3)]
-    assert plan_trees(strangers, BUDGET) == [[0, 1], [2]]
+    rows = [Row((*primer, 5000 + i, *range(9)), 1) for i in range(100)]
+    passes = plan_passes(rows, Limits(tokens=90, whole=1024, scored=2048))
+    (root,) = {part.root for part in passes}
+    assert root.ids == primer
+    assert [len(part.rows) for part in passes] == [10] * 10
 
 
-def test_only_distinct_tokens_are_counted(models):
-    accounting = Accounting()
-    score_tree(models("llama"), [Row((1, 2, 3), 1), Row((1, 2, 4), 1)], accounting=accounting)
-    assert (accounting.tokens_computed, accounting.forward_passes) == (2, 1)
+def test_primers_of_subjects_stand_on_what_all_of_them_share():
+    system = tuple(range(100))
+    rows = [Row((*system, *[10_000 + subject] * 50, 20_000 + i, 1), 1) for subject in range(3) for i in range(100)]
+    passes = plan_passes(rows, Limits(tokens=40, whole=64, scored=2048))
+    roots = list(dict.fromkeys(part.root for part in passes))
+    assert [len(root.ids) for root in roots] == [150, 150, 150]
+    assert {root.parent.ids for root in roots} == {system}
 
 
-def test_common_prefix():
-    assert common_prefix([1, 2, 3], [1, 2, 4]) == 2
-    assert common_prefix([], [1]) == 0
+def test_a_short_stem_is_repeated_and_gets_no_pass_of_its_own():
+    rows = [Row((7, 8, 100 + i, *range(i, i + 30), 1), 1) for i in range(10)]
+    passes = plan_passes(rows, Limits(tokens=70, whole=128, scored=2048))
+    assert {part.root for part in passes} == {None}
+    assert [len(part.rows) for part in passes] == [2] * 5
+
+
+def test_a_long_document_before_two_answers_is_one_pass():
+    document = tuple(range(600))
+    rows = [Row((*document, 5, 6), 1), Row((*document, 7, 8), 1)]
+    (part,) = plan_passes(rows, Limits(tokens=256, whole=1024, scored=2048))
+    assert (part.root, part.rows) == (None, (0, 1))
+
+
+def test_equal_rows_beyond_the_limit_of_rows_are_split_by_number():
+    rows = [Row((1, 2, 3), 1)] * 7
+    assert [len(part.rows) for part in plan_passes(rows, Limits(64, 64, 64, rows=3))] == [3, 3, 1]
+
+
+def test_a_prompt_that_others_begin_with_keeps_its_last_token_in_a_pass():
+    stem = tuple(range(200))
+    rows = [prompt_row(stem), *(prompt_row((*stem, i, *range(30))) for i in range(20))]
+    for part in plan_passes(rows, Limits(tokens=64, whole=64, scored=2048)):
+        assert all(len(rows[i].fed) > len(part.root.ids) for i in part.rows)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "shared"), [((1, 2, 3), (1, 2, 4), 2), ((), (1,), 0), ((1, 2), (1, 2, 3), 2), ((1,), (2,), 0)]
+)
+def test_common_prefix(a, b, shared):
+    assert common_prefix(a, b) == shared
+
+
+@given(st.lists(st.integers(0, 1), max_size=20), st.lists(st.integers(0, 1), max_size=20))
+def test_common_prefix_is_where_two_lists_part(a, b):
+    n = common_prefix(a, b)
+    assert a[:n] == b[:n]
+    assert n == min(len(a), len(b)) or a[n] != b[n]
+
+
+def test_deeply_nested_rows_need_no_recursion():
+    rows = [Row(tuple(range(i + 2)), 1) for i in range(1100)]
+    passes = plan_passes(rows, Limits(tokens=64, whole=64, scored=64))
+    assert sum(len(part.rows) for part in passes) == 1100
+    assert len(passes[-1].root.chain()) > 10
