@@ -37,7 +37,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halueval.backends.base import Architecture, ChatSettings
-from halueval.backends.loading import LocatedModel, locate, resolve_device, resolve_dtype
+from halueval.backends.devices import resolve_device, resolve_dtype
+from halueval.backends.loading import LocatedModel, locate
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halueval.backends.base import Architecture, ModelIdentity
+from halueval.backends.devices import use_all_cores
 from halueval.backends.fingerprint import (
     adapter_sha256,
     chat_template,
@@ -25,7 +26,7 @@ from halueval.backends.fingerprint import (
     weights_sha256,
 )
 from halueval.config import ModelSpec
-from halueval.errors import ModelError, UsageError
+from halueval.errors import ModelError
 from halueval.schema import sha256_text
 from halueval.source import Progress, cache_dir, fetch_first, file_sha256
 
@@ -37,8 +38,6 @@ logger = logging.getLogger("halueval")
 
 CONVERSION_VERSION = 1
 """Raised when the conversion of GGUF would write other tensors; part of the cache's key."""
-
-DTYPES = ("float32", "bfloat16", "float16")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,47 +130,6 @@ def _architecture(spec: ModelSpec, directory: Path) -> Architecture:
             "…ForCausalLM, …ForConditionalGeneration or …ForSequenceClassification"
         )
     return architecture
-
-
-def resolve_device(device: str) -> str:
-    """`auto` to the best device there is; anything else checked.
-
-    Raises:
-        UsageError: not a device, or one that this machine does not have.
-    """
-    import torch
-
-    if device == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        wanted = torch.device(device)
-    except RuntimeError as error:
-        raise UsageError(f"--device {device!r} is not a device; use auto, cpu, cuda, cuda:0 … or mps") from error
-    if wanted.type == "cuda" and (wanted.index or 0) >= torch.cuda.device_count():
-        raise UsageError(
-            f"--device {device}: this machine has {torch.cuda.device_count()} CUDA devices; use auto or cpu"
-        )
-    if wanted.type == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device mps: this machine has none; use auto or cpu")
-    if wanted.type not in ("cpu", "cuda", "mps"):
-        raise UsageError(f"--device {device!r} is not supported; use auto, cpu, cuda, cuda:0 … or mps")
-    return device
-
-
-def resolve_dtype(dtype: str, spec: ModelSpec, device: str) -> str:
-    """`auto` to float32 on a CPU, and to the half precision that an accelerator is fast at."""
-    wanted = dtype if dtype != "auto" else spec.dtype
-    if wanted != "auto":
-        if wanted not in DTYPES:
-            raise UsageError(f"--dtype {wanted!r} is not one of auto, {', '.join(DTYPES)}")
-        return wanted
-    if device.startswith("cuda"):
-        import torch
-
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
-    return "float16" if device.startswith("mps") else "float32"
 
 
 def convert_gguf(path: Path, digest: str) -> Path:
@@ -299,6 +257,8 @@ def load(
             f"model {located.spec.name}: the weights lack {missing[0]} ({len(missing)} tensors missing), which "
             "would be left random; save the model again with all its layers"
         )
+    if device == "cpu":
+        use_all_cores()
     if located.adapter is not None:
         model = attach_adapter(model, located.adapter)
     return model.to(device).eval(), tokenizer

@@ -1,12 +1,14 @@
 import json
+import os
 import shutil
 
 import pytest
 import torch
 from small_models import save_causal
 
+from halueval.backends.devices import resolve_device, resolve_dtype, usable_cores
 from halueval.backends.fingerprint import adapter_sha256, chat_template, tokenizer_sha256, weights_sha256
-from halueval.backends.loading import load, locate, resolve_device, resolve_dtype
+from halueval.backends.loading import load, locate
 from halueval.config import ModelSpec
 from halueval.errors import ModelError, SourceError, UsageError
 
@@ -119,7 +121,7 @@ def test_chat_template_is_found_in_either_place(copy):
     assert tokenizer_sha256(copy) == before
 
 
-def test_devices_and_dtypes():
+def test_devices_and_dtypes(monkeypatch):
     assert resolve_device("cpu") == "cpu"
     with pytest.raises(UsageError, match="use auto, cpu, cuda"):
         resolve_device("gpu0")
@@ -127,8 +129,20 @@ def test_devices_and_dtypes():
         assert resolve_device("auto") in ("cpu", "mps")
         with pytest.raises(UsageError, match="has 0 CUDA devices"):
             resolve_device("cuda")
+    monkeypatch.setattr("torch.cpu._is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: False)
     assert resolve_dtype("auto", spec("x"), "cpu") == "float32"
+    monkeypatch.setattr("torch.cpu._is_amx_tile_supported", lambda: True)
+    assert resolve_dtype("auto", spec("x"), "cpu") == "bfloat16"
     assert resolve_dtype("auto", spec("x", dtype="bfloat16"), "cpu") == "bfloat16"
     assert resolve_dtype("float16", spec("x", dtype="bfloat16"), "cpu") == "float16"
     with pytest.raises(UsageError, match="float8"):
         resolve_dtype("float8", spec("x"), "cpu")
+
+
+@pytest.mark.parametrize(("text", "most"), [("150000 100000", 2), ("50000 100000", 1), ("1 100000", 1)])
+def test_a_container_has_the_cores_of_its_share(tmp_path, text, most):
+    (tmp_path / "cpu.max").write_text(text)
+    assert usable_cores(tmp_path / "cpu.max") == min(most, len(os.sched_getaffinity(0)))
+    (tmp_path / "cpu.max").write_text("max 100000")
+    assert usable_cores(tmp_path / "cpu.max") == usable_cores(tmp_path / "none") == len(os.sched_getaffinity(0))
