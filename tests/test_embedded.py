@@ -83,11 +83,63 @@ def test_an_asked_capital_is_answered(embedded, tmp_path):
     assert finished.record["states"]["correct"] == 1
 
 
+def peer(name):
+    """What lm-evaluation-harness computed, where it lies beside this checkout."""
+    path = SHARED / "peers" / name
+    if not path.is_file():
+        pytest.skip("the peer's figures are not beside this checkout")
+    return json.loads(path.read_text())
+
+
 def test_truthfulqa_choices_equal_lm_evaluation_harness(embedded, online, tmp_path):
-    data, peer = SHARED / "data/truthfulqa/multiple_choice.json", SHARED / "peers/truthfulqa_mc_rows0-39.json"
-    if not (data.is_file() and peer.is_file()):
-        pytest.skip("the TruthfulQA file and the peer's figures are not beside this checkout")
-    expected = json.loads(peer.read_text())["rows"]
-    finished = run("truthfulqa_mc1", tmp_path, limit=2, data=data)
-    for got, row in zip(finished.samples["loglikelihoods"], expected, strict=False):
-        assert got == pytest.approx(row["mc1_loglikelihoods"], abs=1e-3)
+    expected = peer("truthfulqa_mc_rows0-39.json")["rows"]
+    data = SHARED / "data/truthfulqa/multiple_choice.json"
+    runs = halueval.run(
+        MODEL, ["truthfulqa_mc1", "truthfulqa_mc2"], output=tmp_path, dtype="float32", limit=40, data=data
+    )
+    for finished, name in zip(runs, ("mc1", "mc2"), strict=True):
+        for got, row in zip(finished.samples["loglikelihoods"], expected, strict=True):
+            assert got == pytest.approx(row[f"{name}_loglikelihoods"], abs=1e-3)
+    # 610 requests, 3,652 distinct prefixes: both tasks ask about the same prompts and are run as one tree.
+    computed = sum(finished.record["engine"]["tokens_computed"] for finished in runs)
+    assert 3652 <= computed < 3652 * 1.02
+    assert runs[0].metrics.loc["mc1", "value"] == pytest.approx(0.1750)
+    assert runs[1].metrics.loc["mc2", "value"] == pytest.approx(0.3308, abs=5e-5)
+
+
+def test_thirty_documents_have_the_perplexity_of_lm_evaluation_harness(embedded, online, tmp_path):
+    expected = peer("rolling_xsum_rows0-29.json")
+    finished = run("xsum_documents", tmp_path, limit=30)
+    nats = finished.samples["stats"].map(lambda stats: stats["token_perplexity"][0])
+    assert list(-nats) == pytest.approx(expected["loglikelihoods"], abs=1e-3)
+    for name in ("word_perplexity", "byte_perplexity", "bits_per_byte"):
+        assert round(finished.metrics.loc[name, "value"], 4) == expected[name]
+
+
+def test_thirty_greedy_answers_equal_lm_evaluation_harness(embedded, online, tmp_path):
+    expected = peer("nq_open_greedy_rows0-29.json")["rows"]
+    finished = run("nq_open", tmp_path, limit=30)
+    assert list(finished.samples["response"]) == [row["response"].strip() for row in expected]
+
+
+def test_the_embedded_model_scores_alike_alone_and_in_company(embedded):
+    from small_models import answers
+
+    from halueval.backends.huggingface import HuggingFaceBackend
+    from halueval.backends.loading import locate
+    from halueval.registry import Registry
+    from halueval.schema import GenerationRequest, LoglikelihoodRequest
+
+    backend = HuggingFaceBackend(locate(Registry().model(MODEL), adapter=None), device="cpu", dtype="float32")
+    asked = [
+        LoglikelihoodRequest(f"The capital of {country} is", continuation)
+        for country in ("France", "Italy", "Germany")
+        for continuation in (" Paris", " Rome", " Berlin, of course", " 柏林", " a")
+    ]
+    asked += [LoglikelihoodRequest("", "Once"), LoglikelihoodRequest("She said ", "so"), asked[0]]
+    asked += [GenerationRequest("The capital of Spain is", ("\n",), 6)]
+    together = answers(backend, asked)
+    for request, response in zip(asked, together, strict=True):
+        (alone,) = answers(backend, [request])
+        assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4)
+        assert response.num_tokens == alone.num_tokens

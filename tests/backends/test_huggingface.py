@@ -293,3 +293,111 @@ def test_a_head_with_other_labels_keeps_their_names(tmp_path):
     (response,) = run(backend, [ClassificationRequest("a", "b")])
     assert set(response.logprobs) == {"entailment", "neutral", "contradiction"}
     assert math.fsum(math.exp(v) for v in response.logprobs.values()) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_encoder_decoders_score_and_draw_alike_alone_and_in_company(models, name):
+    backend = backend_of(models(name))
+    sources = ["The capital of France", "A film was", "she said that it was not true, or was it?"]
+    asked = [LoglikelihoodRequest(s, t) for s in sources for t in (" Paris", " reviewed as good.", " x")]
+    asked += [GenerationRequest(s, (), 8) for s in sources]
+    asked += [GenerationRequest(s, (), 8, temperature=1.0, seed=i) for s in sources for i in range(3)]
+    together = run(backend, asked)
+    for request, response in zip(asked, together, strict=True):
+        (alone,) = run(backend, [request])
+        assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4, rel=2e-6)
+        assert getattr(response, "text", None) == getattr(alone, "text", None)
+
+
+@pytest.mark.parametrize("name", ["t5", "bart"])
+def test_a_source_is_encoded_once_for_all_its_targets_and_draws(models, name):
+    backend = backend_of(models(name))
+    encoded = []
+    encoder = backend.model.get_encoder()
+    encoder.register_forward_pre_hook(lambda _m, _a, kw: encoded.append(len(kw["input_ids"])), with_kwargs=True)
+    run(backend, [LoglikelihoodRequest("A film was", t) for t in (" good", " bad", " not true")])
+    run(backend, [GenerationRequest("A film was", (), 4, temperature=1.0, seed=i) for i in range(5)])
+    assert encoded == [1, 1]
+
+
+def test_a_decoder_that_takes_no_masks_is_run_by_length_and_says_so(tmp_path, caplog):
+    from small_models import build_tokenizer
+    from transformers import BloomConfig, BloomForCausalLM
+
+    tokenizer = build_tokenizer(bos="<s>", eos="</s>")
+    torch.manual_seed(0)
+    config = BloomConfig(vocab_size=len(tokenizer), hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3)
+    BloomForCausalLM(config).eval().save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    backend = backend_of(tmp_path)
+    assert "prefixes are not shared" in caplog.text
+    assert "bloom" in backend.warnings[0]
+    asked = [LoglikelihoodRequest(*pair) for pair in PAIRS]
+    asked += [RollingRequest("A film was reviewed as good."), GenerationRequest("The capital", (), 5)]
+    asked += [GenerationRequest("Question:", ("a",), 7, temperature=1.0, seed=3)]
+    for request, response in zip(asked, run(backend, asked), strict=True):
+        (alone,) = run(backend, [request])
+        assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4)
+        assert getattr(response, "text", None) == getattr(alone, "text", None)
+    inputs = backend.tokenizer("The capital", return_tensors="pt")
+    output = backend.model.generate(**inputs, max_new_tokens=5, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    assert run(backend, [GenerationRequest("The capital", (), 5)])[0].text == backend.tokenizer.decode(
+        output, skip_special_tokens=True
+    )
+
+
+def test_special_cases_of_one_request_score_like_the_plain_path(tmp_path):
+    directory = save_causal(tmp_path, window=32)
+    backend = backend_of(directory)
+    exact = backend.tokenizer.decode(backend.tokenizer("yes no maybe " * 9)["input_ids"][1:31])
+    cases = {
+        "a continuation that merges with the prompt": ("The capi", "tal"),
+        "an empty prompt": ("", "The"),
+        "one token": ("A film was", " good"),
+        "a character cut in two": ("日", "本"),
+        "a prompt as long as the window": (exact, " good"),
+    }
+    for name, pair in cases.items():
+        (response,) = run(backend, [LoglikelihoodRequest(*pair)])
+        assert response.num_tokens >= 1, name
+        row = backend.texts.row(LoglikelihoodRequest(*pair))
+        with torch.inference_mode():
+            logprobs = backend.model(torch.tensor([row.fed])).logits[0].log_softmax(-1)
+        at = range(len(row.fed) - row.num_scored, len(row.fed))
+        expected = sum(float(logprobs[i, row.ids[i + 1]]) for i in at)
+        assert response.loglikelihood == pytest.approx(expected, abs=1e-4), name
+    merged = backend.texts.row(LoglikelihoodRequest("The capi", "tal"))
+    assert backend.tokenizer.decode(merged.ids[-merged.num_scored :]).endswith("tal")
+    full = backend.texts.row(LoglikelihoodRequest(exact, " good"))
+    assert len(full.fed) == 32
+
+
+def test_identical_requests_and_requests_that_begin_others(models):
+    backend = backend_of(models("causal"))
+    long = LoglikelihoodRequest("The capital of", " France is Paris")
+    asked = [long, LoglikelihoodRequest("The", " capital"), long, LoglikelihoodRequest("The capital of", " France")]
+    first, start, again, part = run(backend, asked)
+    assert first == again
+    for request, response in zip(asked, (first, start, again, part), strict=True):
+        assert response.loglikelihood == pytest.approx(run(backend, [request])[0].loglikelihood, abs=1e-4)
+
+
+def test_tasks_about_the_same_prompts_are_run_as_one_tree(models, tmp_path):
+    import halueval
+
+    (tmp_path / "facts.jsonl").write_text('{"q": "The capital of France is", "a": "Paris"}\n' * 1)
+    card = (
+        "task: {name}\noutput_type: multiple_choice\nsource: facts.jsonl\ncolumns: [q, a]\n"
+        "doc_to_text: '{{{{q}}}}'\ndoc_to_choice: {choices}\ndoc_to_target: 0\n"
+    )
+    for name, choices in (("one", "[Paris, Rome]"), ("two", "[Paris, Bonn]")):
+        (tmp_path / f"{name}.yaml").write_text(card.format(name=name, choices=choices))
+    tasks = [str(tmp_path / "one.yaml"), str(tmp_path / "two.yaml")]
+    model = str(models("causal"))
+    together = halueval.run(model, tasks, output=tmp_path / "together", dtype="float32")
+    apart = [run for task in tasks for run in halueval.run(model, task, output=tmp_path / "apart", dtype="float32")]
+    cost = [sum(run.record["engine"]["tokens_computed"] for run in runs) for runs in (together, apart)]
+    assert cost[0] < cost[1]
+    for a, b in zip(together, apart, strict=True):
+        assert a.run_id == b.run_id
+        assert a.samples["loglikelihoods"][0] == pytest.approx(b.samples["loglikelihoods"][0], abs=1e-4)
