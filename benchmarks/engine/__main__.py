@@ -57,7 +57,11 @@ def _path(variable: str) -> Path | None:
     return Path(value) if value else None
 
 
-def measure(workload: Workload, settings: Settings, position: str) -> dict[str, Any]:
+BUSY = 0.5
+"""Load average at the start above which the machine is not called idle."""
+
+
+def measure(workload: Workload, settings: Settings, position: str, load: float) -> dict[str, Any]:
     """Run one workload; what goes wrong is a result too."""
     rows, rounds = settings.rows or workload.rows, settings.rounds or workload.rounds
     rows = min(rows, workload.rows)
@@ -67,6 +71,8 @@ def measure(workload: Workload, settings: Settings, position: str) -> dict[str, 
     context = Context(settings, workload.name, rows, rounds, rows == workload.rows, folder, position)
     context.say(f"{workload.title}: {rows} of {workload.rows} rows, {rounds} rounds")
     about = {"title": workload.title, "rows": rows, "rounds": rounds, "machine": machine.describe()}
+    if load > BUSY:
+        context.notes.append(f"The machine was not idle at the start: load average {load:.1f}.")
     started = time.perf_counter()
     try:
         found = {"status": "done", **workload.run(context)}
@@ -94,7 +100,7 @@ def write(results: dict[str, Any], out: Path, peer_python: Path, work: Path) -> 
     """Write `results.json`, `RESULTS.md` and the plot; results of workloads that were not run stay."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "results.json"
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     (out / "RESULTS.md").write_text(render(results, [workload.name for workload in ALL]), encoding="utf-8")
     if "points" in results.get("scaling", {}):
         work.mkdir(parents=True, exist_ok=True)
@@ -111,8 +117,9 @@ def main() -> int:
     peer_python = options.peer_python.absolute()
     settings = Settings(options.work, peer_python, options.rows, options.rounds, options.truthfulqa, options.qags)
     chosen = [] if options.report else [workload for workload in ALL if workload.name in options.only]
+    load = os.getloadavg()[0]
     for number, workload in enumerate(chosen):
-        results[workload.name] = measure(workload, settings, f"{number + 1}/{len(chosen)}")
+        results[workload.name] = measure(workload, settings, f"{number + 1}/{len(chosen)}", load)
         write(results, options.out, peer_python, options.work)  # after each, so that a stop loses one at most
     if options.report:
         write(results, options.out, peer_python, options.work)

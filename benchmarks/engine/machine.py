@@ -24,7 +24,6 @@ def describe() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "commit": _commit(),
-        "load_average": round(os.getloadavg()[0], 2),
     }
 
 

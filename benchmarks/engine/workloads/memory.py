@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.engine import data, ours, parity, plain
 from benchmarks.engine.context import Context, Side, Workload, alternate, paired
+from benchmarks.engine.plain_loops import BATCH
 from benchmarks.engine.workloads.truthfulqa import TASKS
 
 
@@ -37,7 +38,7 @@ def run(context: Context) -> dict[str, Any]:
     theirs = dict(zip(pairs, done["plain path"][-1].detail["answers"], strict=True))
     compared = parity.judge_likelihoods(context, ours.likelihoods(done["halueval"][-1], TASKS), theirs)
     context.notes.append(
-        f"{len(pairs):,} requests; the plain path is one row of a batch of {plain.BATCH} each, padded, with logits of "
+        f"{len(pairs):,} requests; the plain path is one row of a batch of {BATCH} each, padded, with logits of "
         "every position. Whole processes, interpreter and weights included."
     )
     return {**result, "source": source, "parity": compared, "engine": done["halueval"][-1].detail["engine"]}

@@ -19,6 +19,9 @@ def run(context: Context) -> dict[str, Any]:
     rows, source = data.truthfulqa_rows(context.settings.truthfulqa)
     path = context.folder / "truthfulqa.json"
     path.write_text(json.dumps(rows), encoding="utf-8")
+    data.model_directory()
+    for task in TASKS:  # brings here what the runs need, which have no network
+        data.samples(task, limit=1, data=path)
     steps = sorted({max(1, round(step * context.rows / STEPS[-1])) for step in STEPS})
     taken: dict[int, list[Any]] = {step: [] for step in steps}
     for number in range(context.rounds):
