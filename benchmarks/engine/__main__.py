@@ -96,15 +96,23 @@ def measure(workload: Workload, settings: Settings, position: str, load: float) 
     }
 
 
-def write(results: dict[str, Any], out: Path, peer_python: Path, work: Path) -> None:
-    """Write `results.json`, `RESULTS.md` and the plot; results of workloads that were not run stay."""
+def write(results: dict[str, Any], out: Path) -> None:
+    """Write `results.json` and `RESULTS.md`; results of workloads that were not run stay."""
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "results.json"
-    path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    (out / "results.json").write_text(text, encoding="utf-8")
     (out / "RESULTS.md").write_text(render(results, [workload.name for workload in ALL]), encoding="utf-8")
-    if "points" in results.get("scaling", {}):
-        work.mkdir(parents=True, exist_ok=True)
-        run([str(peer_python), plot_file, str(path), str(out / "scaling.svg")], folder=work, label="plot")
+
+
+def draw(out: Path, settings: Settings) -> None:
+    """Draw `scaling.svg` from `results.json`.
+
+    Raises:
+        BenchError: it cannot be drawn.
+    """
+    settings.work.mkdir(parents=True, exist_ok=True)
+    command = [str(settings.peer_python), plot_file, str(out / "results.json"), str(out / "scaling.svg")]
+    run(command, folder=settings.work, label="plot")
 
 
 def main() -> int:
@@ -120,10 +128,15 @@ def main() -> int:
     load = os.getloadavg()[0]
     for number, workload in enumerate(chosen):
         results[workload.name] = measure(workload, settings, f"{number + 1}/{len(chosen)}", load)
-        write(results, options.out, peer_python, options.work)  # after each, so that a stop loses one at most
-    if options.report:
-        write(results, options.out, peer_python, options.work)
+        write(results, options.out)  # after each, so that a stop loses one at most
     failed = [workload.name for workload in chosen if results[workload.name]["status"] == "failed"]
+    if options.report:
+        write(results, options.out)
+    if "points" in results.get("scaling", {}) and (options.report or "scaling" in options.only):
+        try:
+            draw(options.out, settings)
+        except BenchError as error:
+            failed.append(f"scaling.svg: {error}")
     print(f"{options.out / 'RESULTS.md'} is written" + (f"; failed: {', '.join(failed)}" if failed else ""))
     return 1 if failed else 0
 

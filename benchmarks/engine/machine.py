@@ -20,7 +20,7 @@ def describe() -> dict[str, Any]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        "system": platform.platform(),
+        "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
         "commit": _commit(),
@@ -47,5 +47,6 @@ def _commit() -> str:
         command = ["git", *words]
         return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
 
-    changed = git("status", "--porcelain", "--untracked-files=no")
+    written = [f":!benchmarks/{name}" for name in ("RESULTS.md", "results.json", "scaling.svg")]
+    changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", *written)
     return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("+" if changed else "")

@@ -29,9 +29,10 @@ def main(results: Path, out: Path) -> None:
     tokens = left.secondary_xaxis(-0.28, functions=(lambda x: x, lambda x: x))
     tokens.set_xticks(rows, [f"{point['tokens_computed'] / 1000:.0f}k" for point in points])
     tokens.set_xlabel("distinct tokens computed")
-    right.plot(rows, [point["peak_memory_bytes"] / 2**20 for point in points], "o-")
+    memory = [point["peak_memory_bytes"] / 2**20 for point in points]
+    right.plot(rows, memory, "o-")
     right.set(xlabel="TruthfulQA rows, MC1 + MC2", ylabel="MiB", title="Peak memory of the process")
-    right.set(xlim=(0, None), ylim=(0, None))
+    right.set(xlim=(0, None), ylim=(0, 1.15 * max(memory)))
     figure.savefig(out, metadata={"Date": None})
 
 

@@ -65,5 +65,6 @@ def run(command: Sequence[str], *, folder: Path, label: str, extra: Mapping[str,
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         tail = " | ".join(err.read_text(errors="replace").strip().splitlines()[-4:])
+        tail = tail or "nothing on standard error"
         raise BenchError(f"{label} ended with {process.returncode}: {tail}")
     return Ended(seconds, usage.ru_maxrss * _KIBIBYTE, out.read_text(errors="replace"))
