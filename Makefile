@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 RUN := $(VENV)/.for-running
 DEV := $(VENV)/.for-developing
+PEER := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types check docs results clean
+.PHONY: help demo test fast lint types check docs results bench clean
 
 help:
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,5 +59,15 @@ docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and
 results: $(RUN) ## regenerate the committed reference run of `core`
 	$(BIN)/halueval run --model smollm2-135m-instruct --task core --output results --fresh
 
+# lm-eval in an environment of its own, with the versions of constraints.txt: both sides run the same torch.
+$(PEER)/.ready: benchmarks/requirements.txt constraints.txt
+	$(PYTHON) -m venv --clear $(PEER)
+	$(PEER)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		--requirement benchmarks/requirements.txt
+	touch $@
+
+bench: $(RUN) $(PEER)/.ready ## speed and parity of the engine against lm-eval and plain loops; see benchmarks/README.md
+	$(BIN)/python -m benchmarks.engine $(ARGS)
+
 clean: ## remove the environment and all caches of the checkout
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results
+	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results benchmarks/.work

@@ -1,0 +1,47 @@
+"""NQ-open with five examples, greedy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.engine import data, ours, parity
+from benchmarks.engine.context import Context, Workload, alternate, paired
+from benchmarks.engine.harness import Harness
+
+TASK, SHOTS = "nq_open", 5
+
+
+def run(context: Context) -> dict[str, Any]:
+    """Pair with lm-eval and compare the answers."""
+    samples = data.samples(TASK, limit=context.rows, num_fewshot=SHOTS)
+    keys = {
+        "output_type": "generate_until",
+        "doc_to_text": "{{prompt}}",
+        "doc_to_target": "{{target}}",
+        "generation_kwargs": {"until": ["\n", ".", ","], "max_gen_toks": 32, "do_sample": False},
+        "metric_list": [{"metric": "exact_match"}],
+    }
+    rows = [{"prompt": s.prompt, "target": s.target} for s in samples]
+    harness = Harness(context, {TASK: (rows, keys)})
+    harness.choose_batch_size([1, 8, 16], limit=min(16, context.rows))
+
+    def our_side(number: int) -> Any:
+        return ours.side(context, [TASK], number, "--num-fewshot", str(SHOTS), "--limit", str(context.rows))
+
+    done = alternate(context, {"lm-eval": harness.side, "halueval": our_side})
+    result = paired(done, "lm-eval")
+    last = done["halueval"][-1]
+    context.goal("scoring, times as fast as lm-eval", result["ratios"]["scoring"], ">=", 4, unit="×")
+    theirs = dict(done["lm-eval"][-1].detail["answers"]["generate_until"])
+    triples = [(row["prompt"], row["response"], theirs[row["prompt"]]) for row in ours.rows_of(last, TASK)]
+    found = parity.judge_answers(context, triples)
+    asked = last.detail["engine"]["requests"]
+    if asked > len(samples):
+        context.notes.append(
+            f"`halueval run` made {asked} requests: it also scores the reference answer of each question, which "
+            "lm-eval does not and which is in our time."
+        )
+    return {**result, "parity": found, "engine": last.detail["engine"]}
+
+
+WORKLOAD = Workload("nq_open", "NQ-open, 5-shot, greedy", rows=100, rounds=3, run=run)
