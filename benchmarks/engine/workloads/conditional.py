@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from benchmarks.engine import backend, data, parity, plain
-from benchmarks.engine.context import Context, Side, Workload, alternate, paired
+from benchmarks.engine.context import Context, Side, Workload, alternate, paired, timings
 
 
 def run(context: Context) -> dict[str, Any]:
@@ -20,9 +20,16 @@ def run(context: Context) -> dict[str, Any]:
     def ours(number: int) -> Side:
         return backend.side(context, requests, f"halueval-{number}")
 
-    done = alternate(context, {"one by one": peer, "halueval": ours})
+    def automatic(number: int) -> Side:
+        return backend.side(context, requests, f"halueval-auto-{number}", dtype="auto")
+
+    done = alternate(context, {"one by one": peer, "halueval": ours, "--dtype auto": automatic})
     result = paired(done, "one by one")
     context.goal("times as fast as one by one", result["ratios"]["scoring"], ">=", 2, unit="×")
+    default = timings(done["--dtype auto"])
+    result["sides"]["halueval --dtype auto"] = default
+    ratio = result["sides"]["one by one"]["scoring_median"] / default["scoring_median"]
+    context.goal("times as fast as one by one in float32, with --dtype auto", ratio, ">=", 2, unit="×")
     mine, theirs = (dict(zip(pairs, done[s][-1].detail["answers"], strict=True)) for s in ("halueval", "one by one"))
     compared = parity.judge_likelihoods(context, mine, theirs)
     context.notes.append(f"Data: {len(pairs)} pairs, {source}.")
