@@ -3,7 +3,9 @@
 Which test: exact McNemar for 0/1 figures of independent pairs; a permutation that swaps the two models' rows
 within clusters for every other figure of column sums (for a mean it is the sign-flip test; for F1 and other
 ratios approximate randomization, Noreen 1989); the bootstrap for figures that need more than sums (AUROC).
-Intervals: Newcombe's paired one (method 10) where McNemar is used, otherwise the paired cluster bootstrap.
+Intervals: Newcombe's paired one (method 10) where McNemar is used; the bootstrap for figures that need more than
+sums; otherwise the figure ± t standard errors of the jackknife over pairs or clusters, which of all tried covers best
+(benchmarks/coverage.md).
 
 A pair counts if neither model failed on it. A sample that a figure leaves out by definition (an abstained
 one in `hallucination_rate`) is no failure: it stays, and each side's figure is over what it answered.
@@ -22,7 +24,8 @@ from halueval.compare.columns import Columns, FloatArray, IntArray
 from halueval.compare.pairing import Pairs
 from halueval.compare.recipes import NotComparableError, Recipe, mean_of_table, mean_table
 from halueval.compare.record import Figure
-from halueval.stats.bootstrap import Replicates, difference_of_tables, replicates_of_difference, table_replicates
+from halueval.stats.bootstrap import Replicates, difference_of_tables, replicates_of_difference
+from halueval.stats.jackknife import Estimate, jackknife
 from halueval.stats.paired import mcnemar_exact, swap_test
 from halueval.stats.power import mde_mcnemar, mde_paired_mean
 from halueval.stats.proportions import newcombe_paired
@@ -43,11 +46,9 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of the table, and what a summary over tasks is made of."""
+    """A figure of the table, and what tells two tests of one claim apart."""
 
     figure: Figure
-    draw: Callable[[], Replicates]
-    """Makes the replicates, or hands out those made: McNemar's test needs none, and most figures no summary."""
     values: FloatArray | None = None
     """Candidate minus base of each pair that counts, for means; recognises two tests of one claim."""
 
@@ -144,19 +145,14 @@ def compare_tables(
         is_mean: the figure is the mean of `values`.
     """
     joint, delta = difference_of_tables(table_base, table_candidate, finalize)
-
-    def draw() -> Replicates:
-        return table_replicates(joint, delta, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
-
     whole = all(np.isfinite(v).all() for v in values)
     figure = _figure(_sum_up(table_base, finalize), _sum_up(table_candidate, finalize), len(table_base))
     figure["flips"] = int(((values[0] != values[1]) & ~(np.isnan(values[0]) & np.isnan(values[1]))).sum())
     changes = values[1] - values[0] if whole and is_mean else None
     if whole and is_mean and clusters.names is None and _is_binary(values):
         _mcnemar(figure, values, engine)
-        return Difference(figure, draw, changes)
-    made = draw()
-    _resampled(figure, made, clusters, engine)
+        return Difference(figure, changes)
+    _estimated(figure, jackknife(joint, delta, clusters.names), engine)
     if np.array_equal(table_base, table_candidate):
         figure |= {"p_value": 1.0, "test": "permutation", "ci_reason": IDENTICAL}
         figure["mde"] = _unpaired_mde(table_base, finalize, clusters, engine)
@@ -165,7 +161,7 @@ def compare_tables(
             table_base, table_candidate, finalize, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed
         )
         figure |= {"p_value": p, "test": "permutation"}
-    return Difference(figure, lambda: made, changes)
+    return Difference(figure, changes)
 
 
 def _sum_up(table: FloatArray, finalize: Callable[[FloatArray], FloatArray]) -> float:
@@ -189,6 +185,19 @@ def _mcnemar(figure: Figure, values: tuple[FloatArray, FloatArray], engine: Engi
     figure |= {"ci_low": low, "ci_high": high, "ci_method": "newcombe-paired", "ci_reason": None}
     figure |= {"p_value": mcnemar_exact(lost, won).p_value, "test": "mcnemar-exact"}
     figure["mde"] = mde_mcnemar((lost + won) / n, n, alpha=engine.alpha, power=0.8)
+
+
+def _estimated(figure: Figure, made: Estimate, engine: Engine) -> None:
+    """Interval and detectable effect from a standard error."""
+    interval = made.interval()
+    figure |= {
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "ci_method": interval.method,
+        "ci_reason": interval.reason,
+    }
+    if made.standard_error is not None:
+        figure["mde"] = mde_paired_mean(made.standard_error, 1, alpha=engine.alpha, power=0.8)
 
 
 def _resampled(figure: Figure, made: Replicates, clusters: Clusters, engine: Engine) -> None:
@@ -215,11 +224,8 @@ def _unpaired_mde(
     The spread of two unrelated models with this figure stands in: real pairs detect smaller effects, so it is
     the cautious end.
     """
-    alone = table_replicates(table, finalize, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
-    valid = alone.values[np.isfinite(alone.values)]
-    if clusters.n < 2 or not valid.size or valid.std() == 0:
-        return None
-    return mde_paired_mean(float(valid.std()) * math.sqrt(2), 1, alpha=engine.alpha, power=0.8)
+    error = jackknife(table, finalize, clusters.names).standard_error
+    return None if error is None else mde_paired_mean(error * math.sqrt(2), 1, alpha=engine.alpha, power=0.8)
 
 
 def _weighed(
@@ -249,7 +255,7 @@ def _weighed(
         figure["ci_method"] = f"bootstrap-{n_resamples}"
     p = made.p_value() if figure["flips"] else 1.0
     figure |= {"p_value": p, "test": "bootstrap" if p is not None else "none"}
-    return Difference(figure, lambda: made)
+    return Difference(figure)
 
 
 def _figure(base: float, candidate: float, n: int) -> Figure:

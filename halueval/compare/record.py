@@ -99,7 +99,7 @@ class Figure(TypedDict):
     Attributes:
         base, candidate: the figure; `delta` = candidate - base.
         ci_low, ci_high: 95 % interval of `delta`; both None where there is none, `ci_reason` says why.
-        ci_method: `newcombe-paired`, `bootstrap`, `bootstrap-blocked` (see `stats.blocks`) or `bootstrap-N`
+        ci_method: `newcombe-paired`, `jackknife-t` (figure ± t standard errors), `bootstrap` or `bootstrap-N`
             (N replicates).
         p_value: two-sided; None where no test can be made.
         p_adjusted: Holm over the primary claims of the whole table where `primary`, otherwise

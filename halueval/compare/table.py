@@ -7,6 +7,7 @@ abstentions) they are one claim and counted once.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -32,7 +33,7 @@ from halueval.compare.samples import paired_samples
 from halueval.compare.task import Compared, compare_task
 from halueval.compare.wording import headline, task_headline, verdict
 from halueval.errors import UsageError
-from halueval.stats.bootstrap import Replicates, mean_of
+from halueval.stats.intervals import mean_interval
 from halueval.stats.multiplicity import benjamini_hochberg, holm
 from halueval.store import Run
 
@@ -243,36 +244,41 @@ def _comparison(
         "headline": headline(diffs, base, candidate),
         "notes": list(notes),
         "tasks": diffs,
-        "summary": _summary(tasks, engine),
+        "summary": _summary(tasks),
     }
 
 
-def _summary(tasks: Mapping[str, Compared], engine: Engine) -> dict[str, SummaryRow]:
+def _summary(tasks: Mapping[str, Compared]) -> dict[str, SummaryRow]:
     """Macro means over the tasks of each kind."""
     out: dict[str, SummaryRow] = {}
     for kind in dict.fromkeys(item.diff["task"]["kind"] for item in tasks.values()):
         mine = {name: item for name, item in tasks.items() if item.diff["task"]["kind"] == kind}
-        nets = [item.net.draw() for item in mine.values() if item.net is not None]
-        signed = [_more_is_better(item.primary) for item in mine.values() if item.primary is not None]
-        out[kind] = {"tasks": list(mine), "net_rate": _macro(nets, engine), "primary_delta": _macro(signed, engine)}
+        nets = [item.diff["net_rate"] for item in mine.values() if item.net is not None]
+        primaries = [item.primary.figure for item in mine.values() if item.primary is not None]
+        signed = [_more_is_better(figure) for figure in primaries if figure["higher_is_better"] is not None]
+        out[kind] = {
+            "tasks": list(mine),
+            "net_rate": _macro([(net["value"], net["ci_low"], net["ci_high"]) for net in nets]),
+            "primary_delta": _macro(signed),
+        }
     return out
 
 
-def _more_is_better(made: Difference) -> Replicates | None:
-    better = made.figure["higher_is_better"]
-    if better is None:
-        return None
-    replicates = made.draw()
-    if better:
-        return replicates
-    return Replicates(-replicates.estimate, -replicates.values, replicates.n_clusters, None, replicates.exact)
+Part = tuple[float | None, float | None, float | None]
+"""A figure and the ends of its interval."""
 
 
-def _macro(parts: Sequence[Replicates | None], engine: Engine) -> Macro | None:
-    # A figure that is bootstrapped fewer times (AUROC on many samples) cannot be averaged draw by draw.
-    known = [part for part in parts if part is not None and len(part.values) == engine.n_resamples]
+def _more_is_better(figure: Figure) -> Part:
+    value, low, high = figure["delta"], figure["ci_low"], figure["ci_high"]
+    if figure["higher_is_better"]:
+        return value, low, high
+    return -value, None if high is None else -high, None if low is None else -low
+
+
+def _macro(parts: Sequence[Part]) -> Macro | None:
+    """Macro mean; its interval joins those of the tasks, and is missing where one of them has none."""
+    known = [(value, low, high) for value, low, high in parts if value is not None]
     if not known:
         return None
-    made = mean_of(known, seed=engine.seed)
-    interval = made.interval()
-    return {"value": made.estimate, "ci_low": interval.low, "ci_high": interval.high}
+    low, high = mean_interval(known)
+    return {"value": math.fsum(value for value, _, _ in known) / len(known), "ci_low": low, "ci_high": high}

@@ -28,7 +28,7 @@ OUT_OF_MEMORY = "out of memory with this request alone"
 
 CPU_TOKENS = 4096
 """Padded tokens of a pass on a CPU: enough to keep the cores in matrix products, small enough for caches."""
-CPU_TREE, CPU_WHOLE, CPU_SLOTS = 384, 1024, 64
+CPU_TREE, CPU_WHOLE, CPU_SLOTS, CPU_SLOT_TOKENS = 384, 1024, 64, 2**15
 """Of a pass over a tree on a CPU. Measured on two cores with 135 million parameters: from 256 to 512 tokens the
 rate of matrix products is flat, below it falls, and above it attention to unrelated tokens costs more."""
 CPU_BATCH_WORK = 2**14 * 2**29
@@ -103,7 +103,7 @@ def default_budget(
             tree=CPU_TREE,
             whole=CPU_WHOLE,
             slots=CPU_SLOTS,
-            slot_tokens=held,
+            slot_tokens=min(held, CPU_SLOT_TOKENS),
             batch_tokens=max(4 * CPU_TREE, int(CPU_BATCH_WORK / max(parameter_bytes, CPU_BATCH_WORK // 2**14))),
         )
     tokens = max(min(fits, 2**18), 512)

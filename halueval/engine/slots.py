@@ -14,8 +14,8 @@ from halueval.engine.tree import Layer, Prefilled
 if TYPE_CHECKING:
     import torch
 
-GROWTH = 64
-"""Tokens and slots are added in multiples of this, so that buffers are seldom moved."""
+TOKENS, SLOTS = 64, 8
+"""Buffers grow by multiples of these, so that they are seldom moved."""
 
 
 class Slots:
@@ -69,8 +69,8 @@ class Slots:
         held = self._layers[0].keys.shape
         if slots <= held[0] and tokens <= held[2]:
             return
-        slots = held[0] if slots <= held[0] else -(-max(slots, held[0] * 5 // 4) // GROWTH) * GROWTH
-        tokens = held[2] if tokens <= held[2] else -(-tokens // GROWTH) * GROWTH
+        slots = held[0] if slots <= held[0] else -(-max(slots, held[0] * 5 // 4) // SLOTS) * SLOTS
+        tokens = held[2] if tokens <= held[2] else -(-tokens // TOKENS) * TOKENS
         for layer in self._layers:
             layer.keys = _grown(layer.keys, slots, tokens)
             layer.values = _grown(layer.values, slots, tokens)

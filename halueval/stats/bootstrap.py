@@ -108,18 +108,26 @@ class Replicates:
             ends.append(NORMAL.cdf(bias + shift / stretch) if stretch > 0 else float(shift > 0))
         return ends[0], ends[1]
 
-    def p_value(self) -> float | None:
-        """Two-sided p of "the figure is 0", such that p < .05 exactly when the percentile interval excludes 0.
+    def p_value(self, method: Literal["percentile", "standard"] = "percentile") -> float | None:
+        """Two-sided p of "the figure is 0", such that p < .05 exactly when the interval excludes 0.
 
         For figures that no permutation test fits: rates, calibration errors, means over tasks. Never below
         2/(B+1).
 
+        Args:
+            method: of the interval.
+
         Returns:
             None where there is no interval.
         """
-        if self.interval().low is None:
+        if self.interval(method).low is None:
             return None
         valid = self.values[np.isfinite(self.values)]
+        if method == "standard":
+            stretch = math.sqrt(1 - 1 / self.n_clusters)  # undo the expansion: see `expanded_tail`
+            return min(
+                1.0, 2 * student_t_cdf(-abs(self.estimate) / float(np.std(valid)) * stretch, self.n_clusters - 1)
+            )
         side = min((valid <= 0).sum(), (valid >= 0).sum())
         tail = (1 + float(side)) / (1 + valid.size)
         if tail >= 0.5:
@@ -319,29 +327,3 @@ def interval_of_difference(
         statistic_a, statistic_b, clusters, n_resamples=n_resamples, seed=seed, jackknife=wants
     )
     return made.interval(method)
-
-
-def mean_of(parts: Sequence[Replicates], *, seed: int = 0) -> Replicates:
-    """The macro mean of figures of independent sets (tasks), each resampled by itself.
-
-    Args:
-        parts: replicates of each, all with the same B.
-        seed: of the shuffling that unties replicates made with the same seed: without it two tasks of one
-            size would move together, and the interval of the mean come out too wide.
-
-    Returns:
-        Replicates of the mean; `n_clusters` is the smallest set's, the cautious choice for the expansion.
-
-    Raises:
-        ValueError: no parts, or different numbers of replicates.
-    """
-    if len({len(part.values) for part in parts}) != 1:
-        raise ValueError(f"{len(parts)} sets of replicates; there must be some, all of one length")
-    rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(part.values) for part in parts]
-    return Replicates(
-        estimate=float(np.mean([part.estimate for part in parts])),
-        values=np.mean(shuffled, axis=0),
-        n_clusters=min(part.n_clusters for part in parts),
-        exact=all(part.exact for part in parts),
-    )

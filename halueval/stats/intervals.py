@@ -169,3 +169,32 @@ def wilson_interval(successes: float, n: int) -> Interval:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Interval(low, high, "wilson")
+
+
+def mean_interval(parts: Sequence[tuple[float, float | None, float | None]]) -> tuple[float | None, float | None]:
+    """Interval of the mean of independent figures from their own intervals.
+
+    MOVER (Zou & Donner 2008, Stat. Med. 27:1693): the distances to the ends add up as squares, so the interval reaches
+    from mean - √Σ(x - low)²/k to mean + √Σ(high - x)²/k. With symmetric intervals that is the usual one; others
+    (Newcombe's) keep their shape. Figures that are not independent, such as tasks over the same documents, make it too
+    narrow or too wide.
+
+    Args:
+        parts: value, low and high of each of k figures.
+
+    Returns:
+        Low and high; None where one of the figures has no interval.
+
+    Raises:
+        ValueError: no figures.
+    """
+    if not parts:
+        raise ValueError("no figures to take the mean of")
+    mean = math.fsum(value for value, _, _ in parts) / len(parts)
+    below, above = [], []
+    for value, low, high in parts:
+        if low is None or high is None:
+            return None, None
+        below.append((value - low) ** 2)
+        above.append((high - value) ** 2)
+    return mean - math.sqrt(math.fsum(below)) / len(parts), mean + math.sqrt(math.fsum(above)) / len(parts)
