@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from halueval.compare.figures import Engine
-from halueval.compare.find import find_runs, match
+from halueval.compare.find import find_runs, match, of_one_model
 from halueval.compare.table import compare_all
 from halueval.errors import UsageError
 from halueval.report.result import Diff
@@ -55,12 +55,15 @@ def diff(
     if len(given) < 2:
         raise UsageError("nothing to compare the base with; give at least one candidate")
     home = Path(results)
-    choices = [
-        {str(one.record["task"]["name"]): [one]} if isinstance(one, Run) else find_runs(one, home) for one in given
-    ]
-    ours, theirs, notes = match(
-        choices[0], choices[1:], [str(one.path if isinstance(one, Run) else one) for one in given]
-    )
+    names = [str(one.path if isinstance(one, Run) else one) for one in given]
+    choices, told = [], []
+    for one, name in zip(given, names, strict=True):
+        found = {str(one.record["task"]["name"]): [one]} if isinstance(one, Run) else find_runs(one, home)
+        runs, remarks = of_one_model(name, found)
+        choices.append(runs)
+        told.append(remarks)
+    ours, theirs, notes = match(choices[0], choices[1:], names)
+    notes = [[*told[0], *mine, *others] for mine, others in zip(told[1:], notes, strict=True)]
     table = compare_all(
         ours,
         theirs,

@@ -103,6 +103,27 @@ def same_answer(answer: str, reference: str, language: str = "en") -> bool:
     return squeeze(answer).lower() == squeeze(reference).lower()
 
 
+def holds_words(text: str, words: str) -> bool:
+    """Whether `words` stand in `text` as they are but for case, not as a part of longer words.
+
+    "Paris" is held by "It is Paris." and not by "Parisian". CJK characters are words of their own.
+    """
+    wanted = words.strip().casefold()
+    inside = text.casefold()
+    start = inside.find(wanted) if wanted else -1
+    while start >= 0:
+        end = start + len(wanted)
+        if not (_joins(inside[start - 1 : start], wanted[0]) or _joins(wanted[-1], inside[end : end + 1])):
+            return True
+        start = inside.find(wanted, start + 1)
+    return False
+
+
+def _joins(left: str, right: str) -> bool:
+    """Whether two neighbouring characters are of one word."""
+    return all(c.isalnum() and not _CJK_CHAR.match(c) for c in (left, right))
+
+
 def squeeze(text: str) -> str:
     """The text with every run of white space as one space, and none at the ends."""
     return " ".join(text.split())

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from halueval.errors import ConfigError
 from halueval.text import (
+    holds_words,
     is_cjk,
     is_refusal,
     label_form,
@@ -226,3 +227,21 @@ def test_an_extra_pattern_that_runs_away_is_stopped(monkeypatch):
 @given(st.text())
 def test_refusal_detection_never_fails(text):
     assert is_refusal(text) in (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "held"),
+    [
+        ("It is Paris.", "paris", True),
+        ("A Parisian café", "Paris", False),
+        ("Parisian, no: Paris", "Paris", True),
+        ("The answer is New York City", "New York", True),
+        ("1999", "99", False),
+        ("首都是北京市", "北京", True),
+        ("", "x", False),
+        ("x", " ", False),
+        ("C++ it is", "C++", True),
+    ],
+)
+def test_words_held_by_a_text(text, words, held):
+    assert holds_words(text, words) is held

@@ -21,16 +21,20 @@ from halueval.errors import DataError
 from halueval.schema import State, canonical_json
 from halueval.scorers.likelihood import logsumexp
 from halueval.store import SAMPLES_FILE, Run, parse_row, read_samples
+from halueval.text import holds_words
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-FLAGS = ("refused", "empty", "truncated", "unparsable")
+FLAGS = ("refused", "empty", "truncated", "unparsable", "verbose")
+"""Forms of a response. All but the last are in the rows; `verbose` is an answer that was judged hallucinated and holds
+a reference as whole words: a right answer in a longer text, or one that says more than it should."""
 _LISTS = ("sample_ids", "keys", "target_hashes", "clusters", "answers", "groups")
 _ARRAYS = ("state", "confidence", "tokens", "characters", "choice_nll", "flags")
 _CHUNK = 128
 """Rows parsed before they are taken apart: more, and they no longer fit the processor's cache."""
 _MALFORMED = (KeyError, TypeError, ValueError, AttributeError)
+_HALLUCINATED = State.HALLUCINATED.value
 _STATE_NUMBER = {name: i for i, name in enumerate(STATES)}
 # The states that a figure may leave out by definition (`hallucination_rate` the abstained).
 _BY_DEFINITION = frozenset(state.value for state in State) - {State.UNSCORED.value}
@@ -65,7 +69,7 @@ class Columns:
         confidence, tokens, choice_nll: shape (n,), NaN where a row has none. `choice_nll` is the negative
             log of the probability that the right choices have among all, in nats.
         characters: shape (n,), length of the response, NaN where nothing was generated.
-        flags: shape (n, 4), in the order of `FLAGS`.
+        flags: shape (n, 5), in the order of `FLAGS`.
         answers: what the model said, byte for byte: its response, or its log-likelihoods as text.
         scores: shape (n,) by figure, NaN where unscored.
         left_out: shape (n,) by figure: unscored by the figure's definition (an abstained sample has no
@@ -138,7 +142,7 @@ class _Builder:
         arrays["tokens"].append(_floats([row.get("num_response_tokens") for row in rows]))
         arrays["characters"].append(_floats([None if text is None else len(text) for text in responses]))
         arrays["choice_nll"].append(_floats([_choice_nll(row) if "choices" in row else None for row in rows]))
-        arrays["flags"].append(_flags([row.get("flags") for row in rows]))
+        arrays["flags"].append(_flags(rows))
         self._extend_scores(rows)
         self._extend_stats([row.get("stats", {}) for row in rows])
         self.n += len(rows)
@@ -213,11 +217,15 @@ def _floats(values: Sequence[Any]) -> FloatArray:
     return array
 
 
-def _flags(given: Sequence[Sequence[str] | None]) -> NDArray[np.bool_]:
-    out = np.zeros((len(given), len(FLAGS)), dtype=np.bool_)
-    for i, names in enumerate(given):
+def _flags(rows: Sequence[Mapping[str, Any]]) -> NDArray[np.bool_]:
+    out = np.zeros((len(rows), len(FLAGS)), dtype=np.bool_)
+    for i, row in enumerate(rows):
+        names = row.get("flags")
         if names:
             out[i] = [flag in names for flag in FLAGS]
+        if row["state"] == _HALLUCINATED and row.get("response"):
+            response = row["response"]
+            out[i, -1] = any(holds_words(response, text) for text in row.get("references") or ())
     return out
 
 

@@ -1,8 +1,9 @@
 """Drift of form and of likelihood, and calibration: what stands beside a change of score, or explains it.
 
 A fine-tuned model that stops answering, answers at length or is cut off scores differently without knowing
-more or less. Pairs in which both models answered in the expected format (neither refused, nor empty,
-truncated or unparsable) are free of that, and give a net rate of their own.
+more or less. Pairs in which both models answered in the expected format (neither refused, nor empty, truncated or
+unparsable, nor judged hallucinated though the answer holds a reference within a longer text) are free of that, and
+give a net rate of their own.
 """
 
 from __future__ import annotations

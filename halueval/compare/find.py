@@ -55,6 +55,34 @@ def find_runs(name: str | Path, results: Path) -> dict[str, list[Run]]:
     raise UsageError(f"{name}: neither a run directory nor a model with finished runs under {results}{hint}")
 
 
+def of_one_model(name: str | Path, choice: Choice) -> tuple[Choice, list[str]]:
+    """The runs of the weights that were run last, where a name has stood for several.
+
+    Directories with the same last name, and a checkpoint trained anew, leave runs of other weights under one name: a
+    table must not take one task from these and another from those.
+
+    Args:
+        name: what the user called the model.
+        choice: its runs by task, newest first.
+
+    Returns:
+        The runs, and a note where some were left out.
+    """
+    newest = max((run for runs in choice.values() for run in runs), key=lambda run: run.record["finished_at"])
+    mine = {task: [run for run in runs if _weights(run) == _weights(newest)] for task, runs in choice.items()}
+    kept = {task: runs for task, runs in mine.items() if runs}
+    others = {_weights(run) for runs in choice.values() for run in runs} - {_weights(newest)}
+    if not others:
+        return kept, []
+    lost = [task for task in choice if task not in kept]
+    told = f"{name} has runs of {len(others) + 1} different weights; those run last are used ({newest.path})"
+    return kept, [told + (f", which have no run of {', '.join(lost)}" if lost else "")]
+
+
+def _weights(run: Run) -> tuple[str, str | None]:
+    return run.record["model"]["weights_sha256"], run.record["model"]["adapter_sha256"]
+
+
 def match(base: Choice, candidates: Sequence[Choice], names: Sequence[str]) -> tuple[Runs, list[Runs], list[list[str]]]:
     """Choose one run a task for each side.
 

@@ -198,11 +198,12 @@ class FormatDrift(TypedDict):
     """Form of the responses of both models; only for tasks that generate.
 
     Attributes:
-        rates: `refusal_rate, empty_rate, truncated_rate, unparsable_rate` as figures over pairs (these are
-            computed from the rows' flags, and are there whether or not the task asks for them).
+        rates: `refusal_rate, empty_rate, truncated_rate, unparsable_rate` as figures over pairs (computed from the
+            rows' flags, whether or not the task asks for them), and `verbose_rate`: answers judged hallucinated that
+            hold a reference as whole words.
         lengths: `response_characters`, and `response_tokens` where both models have the same tokenizer.
         expected_format: net rate over pairs in which both answered as expected: neither refused, nor empty,
-            truncated or unparsable. `n` of it is the number of such pairs.
+            truncated, unparsable or verbose. `n` of it is the number of such pairs.
         could_explain: the drift may explain the change of score, in whole or in part.
         text: the same in a sentence or two.
     """

@@ -214,6 +214,11 @@ def _adjust(items: Sequence[Compared], alpha: float) -> int:
             part["p_adjusted"], part["significant"] = float(p), float(p) < alpha
     for figure, p in zip(others, benjamini_hochberg([f["p_value"] or 0.0 for f in others]), strict=True):
         figure["p_adjusted"], figure["significant"] = float(p), float(p) < alpha
+    for item in items:
+        for name, figure in _form(item.diff).items():
+            if name in item.diff["metrics"]:
+                twin = item.diff["metrics"][name]
+                figure["p_adjusted"], figure["significant"] = twin["p_adjusted"], twin["significant"]
     return len(claims)
 
 
@@ -227,9 +232,15 @@ def _secondary(task: TaskDiff) -> list[Figure]:
     """Figures that explore, each once."""
     figures = [f for f in task["metrics"].values() if not f["primary"]]
     figures += [f for name, f in task["likelihood"].items() if name not in task["metrics"]]
-    if task["format_drift"] is not None:
-        figures += [*task["format_drift"]["rates"].values(), *task["format_drift"]["lengths"].values()]
+    # A form rate that the task also has as a metric is one test, not two.
+    figures += [figure for name, figure in _form(task).items() if name not in task["metrics"]]
     return [figure for figure in figures if figure["p_value"] is not None]
+
+
+def _form(task: TaskDiff) -> dict[str, Figure]:
+    """Rates and lengths of the format drift by name."""
+    drift = task["format_drift"]
+    return {} if drift is None else {**drift["rates"], **drift["lengths"]}
 
 
 def _comparison(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from halueval.compare.record import STATES, Comparison, Figure, NetRate, Rate, TaskDiff
+from halueval.compare.record import STATES, CalibrationFigure, Comparison, Figure, NetRate, Rate, TaskDiff
 from halueval.report.tables import HIGHER, LOWER, format_number
 
 FIGURE_COLUMNS = ("Task", "Metric", "Base", "Candidate", "Δ", "95 % CI of Δ", "p", "adj. p", "Test", "MDE")
@@ -106,6 +106,76 @@ def rate_rows(name: str, task: TaskDiff) -> Iterator[Row]:
             p_cell(net["p_adjusted"]) if net else "",
         )
         yield Row(cells, bool(net and net["significant"] and not net["within_noise"]))
+
+
+CLAIM_COLUMNS = ("Task", "Candidate", "Claim", "Base", "Value", "Δ", "95 % CI of Δ", "adj. p", "MDE", "Verdict")
+CALIBRATION_COLUMNS = ("Task", "Calibration", "Base", "Candidate", "Δ", "95 % CI of Δ", "p")
+FORM_COLUMNS = ("Task", "Form and likelihood", "Base", "Candidate", "Δ", "95 % CI of Δ", "adj. p")
+
+
+def claim_rows(task_name: str, comparison: Comparison) -> Iterator[Row]:
+    """What the table over tasks and candidates says of one task of one candidate: net rate and primary figure."""
+    task, label = comparison["tasks"][task_name], comparison["candidate"]["label"]
+    first, who, said = task_mark(task), label, task["verdict"]
+    if task["has_states"]:
+        net = task["net_rate"]
+        shares = [share_hallucinated(task, side) for side in ("base", "candidate")]
+        cells = (first, who, "hallucinated ↓", *map(percent, shares), signed_percent(net["value"]))
+        cells += (percent_interval(net), p_cell(net["p_adjusted"]), percent(net["mde"]), said)
+        yield Row(cells, net["significant"] and not net["within_noise"])
+        first = who = said = ""
+    for name, figure in task["metrics"].items():
+        if figure["primary"]:
+            row = figure_row(first, name, figure)
+            _, metric, before, after, delta, ci, _, adjusted, _, mde = row.cells
+            yield Row((first, who, metric, before, after, delta, ci, adjusted, mde, said), row.bold)
+
+
+def share_hallucinated(task: TaskDiff, side: str) -> float | None:
+    """Share of hallucinated answers of one side over the pairs with both states."""
+    counts, n = task["transitions"], task["net_rate"]["n"]
+    known = [state for state in STATES if state != "unscored"]
+    if not n:
+        return None
+    if side == "base":
+        return sum(counts["hallucinated"][state] for state in known) / n
+    return sum(counts[state]["hallucinated"] for state in known) / n
+
+
+def calibration_rows(name: str, task: TaskDiff) -> Iterator[Row]:
+    """ECE with what chance alone would give, Brier score and NLL of the confidences; nothing where there are none."""
+    found = task["calibration"]
+    if "ece" not in found:
+        return
+    floor = found["ece_floor"]
+    shown = {"ece": f"ECE ↓ (chance alone: {floor['base']:.3f}, {floor['candidate']:.3f})", "brier": "Brier ↓"}
+    shown |= {"nll": "NLL, nats ↓"}
+    for key, label in shown.items():
+        figure: CalibrationFigure = found[key]  # type: ignore[literal-required]  # the keys of `shown` are of Calibration
+        cells = (
+            name,
+            label,
+            format_number(figure["base"]),
+            format_number(figure["candidate"]),
+            signed(figure["delta"]),
+            interval(figure),
+            p_cell(figure["p_value"]),
+        )
+        yield Row(cells, False)
+        name = ""
+
+
+def form_rows(name: str, task: TaskDiff) -> Iterator[Row]:
+    """Rates of form, lengths and likelihoods that do not stand among the task's metrics."""
+    drift = task["format_drift"]
+    figures: dict[str, Figure] = {} if drift is None else {**drift["rates"], **drift["lengths"]}
+    figures |= task["likelihood"]
+    figures = {key: figure for key, figure in figures.items() if key not in task["metrics"]}
+    for key, figure in figures.items():
+        row = figure_row(name, key, figure)
+        _, metric, before, after, delta, ci, _, adjusted, _, _ = row.cells
+        yield Row((name, metric, before, after, delta, ci, adjusted), row.bold)
+        name = ""
 
 
 def transition_rows(task: TaskDiff) -> list[tuple[str, ...]]:

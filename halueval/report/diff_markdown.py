@@ -8,13 +8,19 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from halueval.compare.record import Comparison, DiffRecord, PairedSample, TaskDiff, comparisons
 from halueval.report.diff_cells import (
+    CALIBRATION_COLUMNS,
+    CLAIM_COLUMNS,
     FIGURE_COLUMNS,
+    FORM_COLUMNS,
     RATE_COLUMNS,
     STRATUM_COLUMNS,
     SUMMARY_COLUMNS,
     Row,
+    calibration_rows,
+    claim_rows,
     figure_row,
     figure_rows,
+    form_rows,
     percent,
     rate_rows,
     remarks,
@@ -56,6 +62,8 @@ def render_markdown(record: DiffRecord) -> str:
         Markdown that ends in a line break.
     """
     lines: list[str] = []
+    if record["further"]:
+        lines += _claims(record)
     for comparison in comparisons(record):
         lines += _comparison(record, comparison)
     failed = [gate for gate in record["gates"] if gate["failed"]]
@@ -72,13 +80,26 @@ def render_markdown(record: DiffRecord) -> str:
     return "\n".join(lines).strip() + "\n"
 
 
+def _claims(record: DiffRecord) -> Iterator[str]:
+    """One table over tasks and candidates, and their macro means."""
+    made = list(comparisons(record))
+    names = list(dict.fromkeys(name for comparison in made for name in comparison["tasks"]))
+    base = record["base"]["label"]
+    yield from (f"## {escape(base)} against {len(made)} candidates", "")
+    rows = [row for name in names for c in made if name in c["tasks"] for row in claim_rows(name, c)]
+    yield from _table(CLAIM_COLUMNS, rows)
+    if len(names) > 1:
+        macros = [Row((c["candidate"]["label"], *cells), False) for c in made for cells in summary_rows(c)]
+        yield from ("", *_table(("Candidate", *SUMMARY_COLUMNS), macros))
+
+
 def _comparison(record: DiffRecord, comparison: Comparison) -> Iterator[str]:
     tasks = comparison["tasks"]
     base, candidate = escape(record["base"]["label"]), escape(comparison["candidate"]["label"])
     yield from ("", f"### {base} → {candidate}", "", f"**{escape(comparison['headline'])}**", "")
-    rows = [row for task in tasks.values() for row in _main_rows(task)]
-    yield from _table(FIGURE_COLUMNS, rows)
-    if len(tasks) > 1:
+    if not record["further"]:
+        yield from _table(FIGURE_COLUMNS, [row for task in tasks.values() for row in _main_rows(task)])
+    if len(tasks) > 1 and not record["further"]:
         yield from ("", *_table(SUMMARY_COLUMNS, [Row(cells, False) for cells in summary_rows(comparison)]))
     for note in comparison["notes"]:
         yield from ("", f"- {escape(note)}")
@@ -111,6 +132,12 @@ def _details(task: TaskDiff) -> Iterator[str]:
         yield from ("", *_table(RATE_COLUMNS, rate_rows(task_mark(task), task)))
         head, *body = transition_rows(task)
         yield from ("", *_table(head, [Row(cells, False) for cells in body]))
+    for columns, made in (
+        (FORM_COLUMNS, list(form_rows(task_mark(task), task))),
+        (CALIBRATION_COLUMNS, list(calibration_rows(task_mark(task), task))),
+    ):
+        if made:
+            yield from ("", *_table(columns, made))
     for key in task["strata"]:
         yield from ("", f"By {escape(key)}:", "", *_table(STRATUM_COLUMNS, stratum_rows(task, key)))
     told = [f"- {escape(remark)}" for remark in remarks(task)]

@@ -137,5 +137,41 @@ def test_python_api(runs):
     assert made.rates.loc[("planted", "capitals", "induced_rate"), "count"] == 12
     assert made.transitions.loc[("planted", "capitals", "correct"), "hallucinated"] == 12
     assert (made.samples["transition"] == "induced").sum() == 14
-    assert made.to_markdown().startswith("### base → planted")
+    assert made.to_markdown().startswith("## base against 2 candidates")
     assert [r["failed"] for r in made.check("regression")] == [True, False]
+
+
+def test_several_candidates_stand_in_one_table_over_tasks(invoke, runs):
+    done = invoke("diff", runs["base"].path, runs["planted"].path, runs["slight"].path, *FAST)
+    table = done.stdout.partition("base against 2 candidates")[2].partition("Fine-tuning made")[0].splitlines()
+    heads = [line for line in table if "Candidate" in line and "Verdict" in line]
+    assert len(heads) == 1
+    claims = [line.split() for line in table if "hallucinated" in line or "exact_match" in line]
+    assert [line[0] for line in claims[::2]] == ["capitals", "capitals"]
+    assert [line[1] for line in claims[::2]] == ["planted", "slight"]
+    assert claims[0][-1] == "worse"
+    text = invoke("diff", runs["base"].path, runs["planted"].path, runs["slight"].path, "--markdown", "-", *FAST).stdout
+    before = text.partition("### base → planted")[0].replace("**", "")
+    assert before.count("| capitals | planted |") == before.count("| capitals | slight |") == 1
+
+
+def test_confidence_and_form_are_in_the_terminals_and_markdowns_tables(invoke, runs):
+    for extra in ((), ("--markdown", "-")):
+        shown = invoke("diff", runs["base"].path, runs["planted"].path, *extra, *FAST).stdout
+        for words in ("ECE", "chance alone", "Brier", "NLL, nats", "Form and likelihood", "response"):
+            assert words in shown, (extra, words)
+
+
+def test_a_name_that_stood_for_several_weights_means_those_run_last(invoke, runs, tmp_path):
+    rivers = planted.facts_task(tmp_path / "rivers", 5, task="rivers")
+    for name, weights in (("old", "w"), ("final", "old weights")):
+        planted.run_of(rivers, tmp_path / "out", name=name, weights=weights)
+    planted.run_of(runs["task"], tmp_path / "out", name="old", weights="w")
+    new = planted.run_of(runs["task"], tmp_path / "out", name="final", weights="new weights", wrong=[1])
+    later = new.record | {"finished_at": "2099-01-01T00:00:00+00:00"}
+    (new.path / "run.json").write_text(json.dumps(later))
+    done = invoke("diff", "old", "final", "--results", tmp_path / "out", "--json", "-", *FAST)
+    record = json.loads(done.stdout)
+    assert list(record["tasks"]) == ["capitals"]
+    assert "final has runs of 2 different weights; those run last are used" in record["notes"][0]
+    assert "which have no run of rivers" in record["notes"][0]

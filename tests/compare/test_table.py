@@ -210,6 +210,40 @@ def test_format_drift_is_named_as_an_explanation(tmp_path):
     assert "truncated rate 0.0% → 25.0%" in drift["text"]
 
 
+def test_right_answers_in_longer_texts_are_named_as_an_explanation(tmp_path):
+    task = planted.facts_task(tmp_path, 60)
+    base = planted.run_of(task, tmp_path, name="base")
+    chatty = planted.run_of(task, tmp_path, weights="c", name="chatty")
+    rows = planted.rows_of(chatty)
+    for row in rows[:20]:
+        row |= {"response": f"I think that it is {row['references'][0]}, is it not?", "state": "hallucinated"}
+        row["scores"]["exact_match"] = 0.0
+    for row in rows[20:25]:
+        row |= {"response": f"{row['references'][0]}ville", "state": "hallucinated"}
+    wordy = planted.rewrite(chatty, tmp_path / "wordy", rows)
+    drift = compare_runs(base, wordy, **FAST)["format_drift"]
+    assert drift["rates"]["verbose_rate"]["base"] == 0
+    assert drift["rates"]["verbose_rate"]["candidate"] == 20 / 60
+    assert (drift["expected_format"]["n"], drift["expected_format"]["count"]) == (40, 5)
+    assert "verbose rate 0.0% → 33.3%" in drift["text"]
+    assert drift["could_explain"]
+
+
+def test_a_form_rate_that_is_also_a_metric_is_one_test(found):
+    twins = [name for name in found["format_drift"]["rates"] if name in found["metrics"]]
+    assert "refusal_rate" in twins
+    for name in twins:
+        assert found["format_drift"]["rates"][name]["p_adjusted"] == found["metrics"][name]["p_adjusted"]
+    tested = [f for f in found["metrics"].values() if not f["primary"] and f["p_value"] is not None]
+    form = {**found["format_drift"]["rates"], **found["format_drift"]["lengths"]}
+    tested += [f for name, f in form.items() if name not in found["metrics"]]
+    tested += [f for name, f in found["likelihood"].items() if name not in found["metrics"]]
+    largest = max(f["p_value"] for f in tested)
+    assert max(f["p_adjusted"] for f in tested) == pytest.approx(largest)
+    smallest = min(tested, key=lambda f: f["p_value"])
+    assert smallest["p_adjusted"] <= smallest["p_value"] * len(tested) + 1e-12
+
+
 def test_noise_floor_makes_a_difference_no_change(runs, tmp_path):
     wrong = set(range(150, 200)) ^ set(range(12))
     again = planted.run_of(runs["task"], tmp_path, wrong=wrong)
