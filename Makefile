@@ -27,9 +27,10 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) --editable '.[dev]'
 	touch $(DEV) $(RUN)
 
+# float32, so that the figures are the same on every processor; without it faster ones take bfloat16.
 demo: $(RUN) ## pull the embedded model and data, run one task of each kind, print the tables
 	$(BIN)/halueval pull smollm2-135m-instruct demo
-	$(BIN)/halueval run --model smollm2-135m-instruct --task demo --output demo-results
+	$(BIN)/halueval run --model smollm2-135m-instruct --task demo --dtype float32 --output demo-results
 	@echo
 	@echo 'Results are in demo-results/. Next:'
 	@echo '  $(BIN)/halueval run --model smollm2-135m-instruct --task core      the balanced set, nine tasks'
@@ -57,7 +58,7 @@ docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and
 	$(BIN)/python docs/generate.py
 
 results: $(RUN) ## regenerate the committed reference run of `core`
-	$(BIN)/halueval run --model smollm2-135m-instruct --task core --output results --fresh
+	$(BIN)/halueval run --model smollm2-135m-instruct --task core --dtype float32 --output results --fresh
 
 # lm-eval in an environment of its own, with the versions of constraints.txt: both sides run the same torch.
 $(PEER)/.ready: benchmarks/requirements.txt constraints.txt
