@@ -4,6 +4,8 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from small_models import answers, save_adapter, save_bert, save_causal
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -295,18 +297,27 @@ def test_a_head_with_other_labels_keeps_their_names(tmp_path):
     assert math.fsum(math.exp(v) for v in response.logprobs.values()) == pytest.approx(1, abs=1e-5)
 
 
-@pytest.mark.parametrize("name", ["t5", "bart"])
-def test_encoder_decoders_score_and_draw_alike_alone_and_in_company(models, name):
+SOURCES = st.sampled_from(["The capital of France", "A film was", "she said that it was not true, or was it?", ""])
+CONTINUATIONS = st.sampled_from([" Paris", " reviewed as good.", " x", "本", " capital of Italy is Rome"])
+SCORED = st.builds(LoglikelihoodRequest, SOURCES, CONTINUATIONS)
+DRAWN = st.builds(
+    GenerationRequest, SOURCES, st.just(()), st.integers(1, 8), st.sampled_from([0.0, 1.0]), seed=st.integers(0, 3)
+)
+
+
+@pytest.mark.parametrize("name", ["causal", "t5", "bart"])
+def test_requests_score_and_draw_alike_alone_and_in_company(models, name):
     backend = backend_of(models(name))
-    sources = ["The capital of France", "A film was", "she said that it was not true, or was it?"]
-    asked = [LoglikelihoodRequest(s, t) for s in sources for t in (" Paris", " reviewed as good.", " x")]
-    asked += [GenerationRequest(s, (), 8) for s in sources]
-    asked += [GenerationRequest(s, (), 8, temperature=1.0, seed=i) for s in sources for i in range(3)]
-    together = run(backend, asked)
-    for request, response in zip(asked, together, strict=True):
-        (alone,) = run(backend, [request])
-        assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4, rel=2e-6)
-        assert getattr(response, "text", None) == getattr(alone, "text", None)
+
+    @settings(max_examples=12, deadline=None)
+    @given(st.lists(SCORED | DRAWN, min_size=1, max_size=8), st.one_of(st.none(), st.integers(1, 4)))
+    def check(asked, batch_size):
+        for request, response in zip(asked, answers(backend, asked, batch_size=batch_size), strict=True):
+            (alone,) = run(backend, [request])
+            assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4, rel=2e-6)
+            assert getattr(response, "text", None) == getattr(alone, "text", None)
+
+    check()
 
 
 @pytest.mark.parametrize("name", ["t5", "bart"])
