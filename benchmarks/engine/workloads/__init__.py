@@ -15,6 +15,7 @@ from benchmarks.engine.workloads import (
 ALL: tuple[Workload, ...] = (
     truthfulqa.WORKLOAD,
     nq_open.WORKLOAD,
+    nq_open.SAME,
     rolling.WORKLOAD,
     halueval_qa.WORKLOAD,
     draws.WORKLOAD,

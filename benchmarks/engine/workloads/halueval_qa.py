@@ -34,4 +34,4 @@ def run(context: Context) -> dict[str, Any]:
     return {**result, "parity": found, "engine": last.detail["engine"]}
 
 
-WORKLOAD = Workload("halueval_qa", "HaluEval QA, both variants, knowledge given", rows=200, rounds=3, run=run)
+WORKLOAD = Workload("halueval_qa", "HaluEval QA, both variants, knowledge given", rows=200, rounds=2, run=run)

@@ -47,4 +47,4 @@ def run(context: Context) -> dict[str, Any]:
     return {**result, "parity": found, "engine": last.detail["engine"]}
 
 
-WORKLOAD = Workload("rolling", "Rolling perplexity, XSum documents", rows=100, rounds=3, run=run)
+WORKLOAD = Workload("rolling", "Rolling perplexity, XSum documents", rows=100, rounds=2, run=run)
