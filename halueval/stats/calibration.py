@@ -17,7 +17,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from halueval.stats.blocks import sum_by_cluster
 from halueval.stats.intervals import CHUNK_BYTES
+from halueval.stats.jackknife import Estimate
 from halueval.stats.proportions import wilson
 
 FloatArray = NDArray[np.float64]
@@ -84,6 +86,55 @@ def ece_of_sums(sums: FloatArray) -> FloatArray:
     out = np.full(len(sums), np.nan)
     np.divide(np.abs(sums[:, :-1]).sum(axis=1), sums[:, -1], out=out, where=sums[:, -1] != 0)
     return out
+
+
+def ece_difference(
+    table_a: FloatArray,
+    table_b: FloatArray,
+    clusters: Sequence[str] | None = None,
+    *,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+) -> Estimate:
+    """ECE of b less that of a over the same samples, each with its own bins held fixed, with its standard error.
+
+    ECE adds up |gaps| of bins, which no resampling of samples imitates well: a gap that is small in truth is not in
+    the data, so that resamples of it vary too much (a bootstrap covers 97 to 99 %, the jackknife more). The gaps of
+    all bins of both models are drawn from the normal distribution instead, with the covariance that the samples
+    show, around gaps from which their own noise is taken: sign(gap) · √max(0, gap² - variance). The error is the
+    spread of the difference of ECEs over the draws.
+
+    Both ECEs are those of 15 bins at this number of samples, which is more than a model's true miscalibration (see
+    `ece_floor`); interval and test are of their difference.
+
+    Args:
+        table_a: shape (n, n_bins + 1), the base's `ece_table`.
+        table_b: shape (n, n_bins + 1), the candidate's, of the same samples.
+        clusters: n names; None where each sample is its own cluster.
+        n_resamples: draws.
+        seed: of the draws.
+
+    Raises:
+        ValueError: tables that are empty, not finite or of different shape, another number of clusters, or no draws.
+    """
+    if np.shape(table_a) != np.shape(table_b) or n_resamples < 2:
+        raise ValueError(f"tables of shape {np.shape(table_a)} and {np.shape(table_b)}, {n_resamples} draws")
+    width = np.shape(table_a)[1] - 1
+    rows = sum_by_cluster(np.hstack([table_a[:, :width], table_b]), clusters)
+    totals = np.array([math.fsum(column.tolist()) for column in rows.T])
+    k, gaps = len(rows), totals[:-1] / totals[-1]
+    value = float(np.abs(gaps[width:]).sum() - np.abs(gaps[:width]).sum())
+    if k < 2:
+        return Estimate(value, math.nan, math.nan, k, "normal-t", f"{k} cluster: nothing to compare it with")
+    inside = (rows[:, :-1] - rows[:, -1:] * gaps) / totals[-1]
+    covariance = np.einsum("ij,ik->jk", inside, inside) * (k / (k - 1))
+    values, vectors = np.linalg.eigh(covariance)
+    factor = vectors * np.sqrt(np.clip(values, 0.0, None)) @ vectors.T  # rounding leaves eigenvalues of -1e-20
+    centre = np.sign(gaps) * np.sqrt(np.maximum(0.0, gaps**2 - np.diag(covariance)))
+    noise = np.random.default_rng(seed).standard_normal((n_resamples, 2 * width))
+    drawn = np.abs(centre + np.einsum("ij,jk->ik", noise, factor))
+    spread = float((drawn[:, width:].sum(axis=1) - drawn[:, :width].sum(axis=1)).std())
+    return Estimate(value, 0.0 if np.array_equal(table_a, table_b) else spread, k - 1, k, "normal-t")
 
 
 def assign_bins(confidence: Numbers, *, n_bins: int = 15, scheme: Scheme = "equal_mass") -> NDArray[np.intp]:

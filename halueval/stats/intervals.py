@@ -150,17 +150,17 @@ def percentile_interval(
     return Interval(low, high, method)
 
 
-def wilson_interval(successes: float, n: int) -> Interval:
+def wilson_interval(successes: float, n: float) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927), which has a width at 0 and 1 too.
 
     Args:
         successes: number of ones among n independent trials.
-        n: trials; of clustered samples, the clusters.
+        n: trials; of clustered samples, the clusters, or how many independent trials they are worth.
 
     Raises:
-        ValueError: n < 1, or successes outside [0, n].
+        ValueError: n is not positive, or successes outside [0, n].
     """
-    if n < 1 or not 0 <= successes <= n:
+    if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
     p, z2 = successes / n, Z_95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
