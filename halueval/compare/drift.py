@@ -13,17 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.compare.columns import FLAGS, Columns, FloatArray
-from halueval.compare.figures import Clusters, Difference, Engine, compare_values
+from halueval.compare.figures import IDENTICAL, Clusters, Difference, Engine, compare_values
+from halueval.compare.fill import CHANGE_OF_SHARE
 from halueval.compare.pairing import Pairs
 from halueval.compare.record import Calibration, CalibrationFigure, CurveBin, Figure, FormatDrift, NetRate
 from halueval.compare.transitions import CORRECT, HALLUCINATED, Transitions, net_rate
-from halueval.stats.bootstrap import difference_of_tables, table_replicates
 from halueval.stats.calibration import (
     assign_bins,
     brier_terms,
     ece,
+    ece_difference,
     ece_floor,
-    ece_of_sums,
     ece_table,
     negative_log_likelihood_terms,
     reliability_curve,
@@ -169,20 +169,22 @@ def _ece(
 ) -> CalibrationFigure:
     """ECE with each side's bins held fixed over the resamples."""
     tables = [ece_table(c, r, assign_bins(c, n_bins=N_BINS), n_bins=N_BINS) for c, r in zip(conf, right, strict=True)]
-    joint, delta = difference_of_tables(tables[0], tables[1], ece_of_sums)
-    made = table_replicates(joint, delta, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
+    made = ece_difference(tables[0], tables[1], clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
     before, after = ece(conf[0], right[0], n_bins=N_BINS), ece(conf[1], right[1], n_bins=N_BINS)
-    interval = made.interval()
-    # Swapping rows between models would put confidences into bins made for others: the bootstrap's p it is.
-    p = 1.0 if np.array_equal(tables[0], tables[1]) else made.p_value()
+    interval = made.interval(CHANGE_OF_SHARE)
+    # Swapping rows between models would put confidences into bins made for others: Student's t it is.
+    same = np.array_equal(tables[0], tables[1])
+    p = 1.0 if same else made.p_value()
     return {
         "base": before,
         "candidate": after,
         "delta": after - before,
         "ci_low": interval.low,
         "ci_high": interval.high,
+        "ci_method": interval.method,
+        "ci_reason": IDENTICAL if same else interval.reason,
         "p_value": p,
-        "test": "none" if p is None else "bootstrap",
+        "test": "none" if p is None else made.method,
     }
 
 
@@ -194,6 +196,8 @@ def _calibration_figure(made: Difference) -> CalibrationFigure:
         "delta": figure["delta"],
         "ci_low": figure["ci_low"],
         "ci_high": figure["ci_high"],
+        "ci_method": figure["ci_method"],
+        "ci_reason": figure["ci_reason"],
         "p_value": figure["p_value"],
         "test": figure["test"],
     }

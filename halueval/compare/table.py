@@ -14,7 +14,7 @@ from importlib.metadata import version
 import numpy as np
 
 from halueval.compare.columns import Columns, read_columns, without_collection
-from halueval.compare.figures import Difference, Engine
+from halueval.compare.figures import IDENTICAL, Difference, Engine
 from halueval.compare.pairing import check_allowed
 from halueval.compare.record import (
     DIFF_SCHEMA_VERSION,
@@ -32,8 +32,8 @@ from halueval.compare.samples import paired_samples
 from halueval.compare.task import Compared, compare_task
 from halueval.compare.wording import headline, task_headline, verdict
 from halueval.errors import UsageError
-from halueval.stats.bootstrap import Replicates, mean_of
 from halueval.stats.multiplicity import benjamini_hochberg, holm
+from halueval.stats.proportions import mean_of_intervals
 from halueval.store import Run
 
 Runs = Mapping[str, Run]
@@ -243,36 +243,43 @@ def _comparison(
         "headline": headline(diffs, base, candidate),
         "notes": list(notes),
         "tasks": diffs,
-        "summary": _summary(tasks, engine),
+        "summary": _summary(tasks),
     }
 
 
-def _summary(tasks: Mapping[str, Compared], engine: Engine) -> dict[str, SummaryRow]:
+def _summary(tasks: Mapping[str, Compared]) -> dict[str, SummaryRow]:
     """Macro means over the tasks of each kind."""
     out: dict[str, SummaryRow] = {}
     for kind in dict.fromkeys(item.diff["task"]["kind"] for item in tasks.values()):
         mine = {name: item for name, item in tasks.items() if item.diff["task"]["kind"] == kind}
-        nets = [item.net.draw() for item in mine.values() if item.net is not None]
-        signed = [_more_is_better(item.primary) for item in mine.values() if item.primary is not None]
-        out[kind] = {"tasks": list(mine), "net_rate": _macro(nets, engine), "primary_delta": _macro(signed, engine)}
+        nets = [item.net.figure for item in mine.values() if item.net is not None]
+        primaries = [item.primary.figure for item in mine.values() if item.primary is not None]
+        out[kind] = {
+            "tasks": list(mine),
+            "net_rate": _macro(nets, [1.0] * len(nets)),
+            "primary_delta": _macro(primaries, [_SIGNS[f["higher_is_better"]] for f in primaries]),
+        }
     return out
 
 
-def _more_is_better(made: Difference) -> Replicates | None:
-    better = made.figure["higher_is_better"]
-    if better is None:
-        return None
-    replicates = made.draw()
-    if better:
-        return replicates
-    return Replicates(-replicates.estimate, -replicates.values, replicates.n_clusters, None, replicates.exact)
+_SIGNS = {True: 1.0, False: -1.0, None: 0.0}
 
 
-def _macro(parts: Sequence[Replicates | None], engine: Engine) -> Macro | None:
-    # A figure that is bootstrapped fewer times (AUROC on many samples) cannot be averaged draw by draw.
-    known = [part for part in parts if part is not None and len(part.values) == engine.n_resamples]
-    if not known:
+def _macro(figures: Sequence[Figure], signs: Sequence[float]) -> Macro | None:
+    """Mean of the differences, each multiplied by its sign; those of sign 0 are left out."""
+    parts, known = [], True
+    for figure, sign in zip(figures, signs, strict=True):
+        low, high, delta = figure["ci_low"], figure["ci_high"], figure["delta"]
+        if sign == 0:
+            continue
+        if low is None or high is None:
+            # Where no pair differs there is nothing to be uncertain about; otherwise the mean has no interval.
+            known = known and figure["ci_reason"] == IDENTICAL
+            low = high = delta
+        ends = sorted((sign * low, sign * high))
+        parts.append((sign * delta, min(ends[0], sign * delta), max(ends[1], sign * delta)))
+    if not parts:
         return None
-    made = mean_of(known, seed=engine.seed)
-    interval = made.interval()
-    return {"value": made.estimate, "ci_low": interval.low, "ci_high": interval.high}
+    value, low, high = mean_of_intervals(parts)
+    known = known and low < high
+    return {"value": value, "ci_low": low if known else None, "ci_high": high if known else None}

@@ -9,6 +9,9 @@ is (K-1)/K of the unbiased one, and quantiles of the normal stand in for Student
 the percentiles farther out (the expanded percentile interval: Hesterberg 2015, "What Teachers Should Know
 About the Bootstrap", The American Statistician 69). With 30 clusters the tails are 1.9 %, not 2.5 %.
 
+`halueval diff` takes its intervals from `stats.jackknife` and closed forms, which cover better at 30 samples (see
+benchmarks/coverage.md). These are for figures of one's own, and what those are held against.
+
 Every difference here is b - a: what going from a (the base) to b (the candidate) adds.
 """
 
@@ -319,29 +322,3 @@ def interval_of_difference(
         statistic_a, statistic_b, clusters, n_resamples=n_resamples, seed=seed, jackknife=wants
     )
     return made.interval(method)
-
-
-def mean_of(parts: Sequence[Replicates], *, seed: int = 0) -> Replicates:
-    """The macro mean of figures of independent sets (tasks), each resampled by itself.
-
-    Args:
-        parts: replicates of each, all with the same B.
-        seed: of the shuffling that unties replicates made with the same seed: without it two tasks of one
-            size would move together, and the interval of the mean come out too wide.
-
-    Returns:
-        Replicates of the mean; `n_clusters` is the smallest set's, the cautious choice for the expansion.
-
-    Raises:
-        ValueError: no parts, or different numbers of replicates.
-    """
-    if len({len(part.values) for part in parts}) != 1:
-        raise ValueError(f"{len(parts)} sets of replicates; there must be some, all of one length")
-    rng = np.random.default_rng(seed)
-    shuffled = [rng.permutation(part.values) for part in parts]
-    return Replicates(
-        estimate=float(np.mean([part.estimate for part in parts])),
-        values=np.mean(shuffled, axis=0),
-        n_clusters=min(part.n_clusters for part in parts),
-        exact=all(part.exact for part in parts),
-    )

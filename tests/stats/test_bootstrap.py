@@ -11,7 +11,6 @@ from halueval.stats.bootstrap import (
     Replicates,
     expanded_tail,
     interval_of_difference,
-    mean_of,
     replicates_of_difference,
     table_difference,
     table_interval,
@@ -195,17 +194,6 @@ def test_p_is_that_of_a_t_test():
     assert table_replicates(*_joint(a, a)).p_value() is None
 
 
-def test_the_mean_of_tasks_has_the_error_of_a_mean():
-    # Four tasks of one size resampled with one seed: shuffling must untie them, or the width would not halve.
-    rng = np.random.default_rng(13)
-    parts = [table_replicates(column(rng.normal(size=100)), mean, n_resamples=4000, seed=0) for _ in range(4)]
-    macro = mean_of(parts)
-    assert macro.estimate == pytest.approx(np.mean([part.estimate for part in parts]))
-    expected = math.sqrt(sum(part.values.var() for part in parts)) / 4
-    assert macro.values.std() == pytest.approx(expected, rel=0.05)
-    assert macro.n_clusters == 100
-
-
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -215,7 +203,6 @@ def test_the_mean_of_tasks_has_the_error_of_a_mean():
         (lambda: Replicates(0.0, np.array([0.0, 1.0]), 2).interval("bca"), "jackknife"),
         (lambda: Replicates(0.0, np.array([0.0, 1.0]), 2).interval("basic"), "choose percentile"),
         (lambda: interval_of_difference(mean, mean, []), "0 samples"),
-        (lambda: mean_of([]), "0 sets"),
     ],
 )
 def test_nonsense_is_refused(call, message):
