@@ -151,7 +151,7 @@ def calibration(sides: tuple[Columns, Columns], pairs: Pairs, states: Transition
         "n": n,
         "n_bins": N_BINS,
         "reason": None,
-        "ece": _ece(conf, (right[0], right[1]), clusters, engine),
+        "ece": compare_ece(conf, (right[0], right[1]), clusters, engine),
         "brier": _calibration_figure(brier),
         "nll": _calibration_figure(nll),
         "ece_floor": {
@@ -164,17 +164,19 @@ def calibration(sides: tuple[Columns, Columns], pairs: Pairs, states: Transition
     }
 
 
-def _ece(
+def compare_ece(
     conf: tuple[FloatArray, FloatArray], right: tuple[FloatArray, FloatArray], clusters: Clusters, engine: Engine
 ) -> CalibrationFigure:
     """ECE with each side's bins held fixed over the resamples."""
     tables = [ece_table(c, r, assign_bins(c, n_bins=N_BINS), n_bins=N_BINS) for c, r in zip(conf, right, strict=True)]
-    made = ece_difference(tables[0], tables[1], clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
+    for_interval, for_test = ece_difference(
+        tables[0], tables[1], clusters.names, n_resamples=engine.n_resamples, seed=engine.seed
+    )
     before, after = ece(conf[0], right[0], n_bins=N_BINS), ece(conf[1], right[1], n_bins=N_BINS)
-    interval = made.interval(CHANGE_OF_SHARE)
+    interval = for_interval.interval(CHANGE_OF_SHARE)
     # Swapping rows between models would put confidences into bins made for others: Student's t it is.
     same = np.array_equal(tables[0], tables[1])
-    p = 1.0 if same else made.p_value()
+    p = 1.0 if same else for_test.p_value()
     return {
         "base": before,
         "candidate": after,
@@ -184,7 +186,7 @@ def _ece(
         "ci_method": interval.method,
         "ci_reason": IDENTICAL if same else interval.reason,
         "p_value": p,
-        "test": "none" if p is None else made.method,
+        "test": "none" if p is None else for_test.method,
     }
 
 

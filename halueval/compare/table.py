@@ -256,8 +256,8 @@ def _summary(tasks: Mapping[str, Compared]) -> dict[str, SummaryRow]:
         primaries = [item.primary.figure for item in mine.values() if item.primary is not None]
         out[kind] = {
             "tasks": list(mine),
-            "net_rate": _macro(nets, [1.0] * len(nets)),
-            "primary_delta": _macro(primaries, [_SIGNS[f["higher_is_better"]] for f in primaries]),
+            "net_rate": macro_mean(nets, [1.0] * len(nets)),
+            "primary_delta": macro_mean(primaries, [_SIGNS[f["higher_is_better"]] for f in primaries]),
         }
     return out
 
@@ -265,7 +265,7 @@ def _summary(tasks: Mapping[str, Compared]) -> dict[str, SummaryRow]:
 _SIGNS = {True: 1.0, False: -1.0, None: 0.0}
 
 
-def _macro(figures: Sequence[Figure], signs: Sequence[float]) -> Macro | None:
+def macro_mean(figures: Sequence[Figure], signs: Sequence[float]) -> Macro | None:
     """Mean of the differences, each multiplied by its sign; those of sign 0 are left out."""
     parts, known = [], True
     for figure, sign in zip(figures, signs, strict=True):
