@@ -167,7 +167,14 @@ def calibration(sides: tuple[Columns, Columns], pairs: Pairs, states: Transition
 def compare_ece(
     conf: tuple[FloatArray, FloatArray], right: tuple[FloatArray, FloatArray], clusters: Clusters, engine: Engine
 ) -> CalibrationFigure:
-    """ECE with each side's bins held fixed over the resamples."""
+    """ECE of both, and its change with each side's bins held fixed; see `stats.calibration.ece_difference`.
+
+    Args:
+        conf: confidences of base and candidate, shape (n,) each.
+        right: whether each answer was correct, 0 or 1.
+        clusters: of the n pairs.
+        engine: seed and draws.
+    """
     tables = [ece_table(c, r, assign_bins(c, n_bins=N_BINS), n_bins=N_BINS) for c, r in zip(conf, right, strict=True)]
     for_interval, for_test = ece_difference(
         tables[0], tables[1], clusters.names, n_resamples=engine.n_resamples, seed=engine.seed

@@ -114,8 +114,7 @@ class Replicates:
     def p_value(self) -> float | None:
         """Two-sided p of "the figure is 0", such that p < .05 exactly when the percentile interval excludes 0.
 
-        For figures that no permutation test fits: rates, calibration errors, means over tasks. Never below
-        2/(B+1).
+        For figures that no permutation test fits: rates, calibration errors. Never below 2/(B+1).
 
         Returns:
             None where there is no interval.
