@@ -56,7 +56,7 @@ _FORMATS = ("json", "markdown", "html", "junit")
     type=click.IntRange(min=100),
     default=10_000,
     show_default=True,
-    help="Bootstrap and permutation replicates.",
+    help="Draws of the permutation tests, and of the change of ECE.",
 )
 @click.option(
     "--noise-floor",

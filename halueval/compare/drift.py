@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.compare.columns import FLAGS, Columns, FloatArray
-from halueval.compare.figures import Clusters, Difference, Engine, compare_values
+from halueval.compare.figures import IDENTICAL, Clusters, Difference, Engine, compare_values
+from halueval.compare.fill import CHANGE_OF_SHARE
 from halueval.compare.pairing import Pairs
 from halueval.compare.record import Calibration, CalibrationFigure, CurveBin, Figure, FormatDrift, NetRate
 from halueval.compare.transitions import CORRECT, HALLUCINATED, Transitions, net_rate
-from halueval.stats.bootstrap import difference_of_tables, table_replicates
 from halueval.stats.calibration import (
     assign_bins,
     brier_terms,
     ece,
+    ece_difference,
     ece_floor,
-    ece_of_sums,
     ece_table,
     negative_log_likelihood_terms,
     reliability_curve,
@@ -152,7 +152,7 @@ def calibration(sides: tuple[Columns, Columns], pairs: Pairs, states: Transition
         "n": n,
         "n_bins": N_BINS,
         "reason": None,
-        "ece": ece_difference(conf, (right[0], right[1]), clusters, engine),
+        "ece": compare_ece(conf, (right[0], right[1]), clusters, engine),
         "brier": _calibration_figure(brier),
         "nll": _calibration_figure(nll),
         "ece_floor": {
@@ -165,33 +165,36 @@ def calibration(sides: tuple[Columns, Columns], pairs: Pairs, states: Transition
     }
 
 
-def ece_difference(
+def compare_ece(
     conf: tuple[FloatArray, FloatArray], right: tuple[FloatArray, FloatArray], clusters: Clusters, engine: Engine
 ) -> CalibrationFigure:
-    """Difference of ECE, with each side's bins held fixed over the resamples.
+    """ECE of both, and its change with each side's bins held fixed; see `stats.calibration.ece_difference`.
 
     Args:
         conf: confidences of base and candidate, shape (n,) each.
-        right: 1 where the answer was right, 0 where not, shape (n,) each.
+        right: whether each answer was correct, 0 or 1.
         clusters: of the n pairs.
-        engine: seed and replicates.
+        engine: seed and draws.
     """
     tables = [ece_table(c, r, assign_bins(c, n_bins=N_BINS), n_bins=N_BINS) for c, r in zip(conf, right, strict=True)]
-    joint, delta = difference_of_tables(tables[0], tables[1], ece_of_sums)
-    made = table_replicates(joint, delta, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
+    for_interval, for_test = ece_difference(
+        tables[0], tables[1], clusters.names, n_resamples=engine.n_resamples, seed=engine.seed
+    )
     before, after = ece(conf[0], right[0], n_bins=N_BINS), ece(conf[1], right[1], n_bins=N_BINS)
-    # The percentiles of an ECE are biased upwards with it, and cover 98 to 99 %; its standard error does not have that.
-    interval = made.interval("standard")
-    # Swapping rows between models would put confidences into bins made for others: the bootstrap's p it is.
-    p = 1.0 if np.array_equal(tables[0], tables[1]) else made.p_value("standard")
+    interval = for_interval.interval(CHANGE_OF_SHARE)
+    # Swapping rows between models would put confidences into bins made for others: Student's t it is.
+    same = np.array_equal(tables[0], tables[1])
+    p = 1.0 if same else for_test.p_value()
     return {
         "base": before,
         "candidate": after,
         "delta": after - before,
         "ci_low": interval.low,
         "ci_high": interval.high,
+        "ci_method": interval.method,
+        "ci_reason": IDENTICAL if same else interval.reason,
         "p_value": p,
-        "test": "none" if p is None else "bootstrap",
+        "test": "none" if p is None else for_test.method,
     }
 
 
@@ -203,6 +206,8 @@ def _calibration_figure(made: Difference) -> CalibrationFigure:
         "delta": figure["delta"],
         "ci_low": figure["ci_low"],
         "ci_high": figure["ci_high"],
+        "ci_method": figure["ci_method"],
+        "ci_reason": figure["ci_reason"],
         "p_value": figure["p_value"],
         "test": figure["test"],
     }

@@ -2,10 +2,10 @@
 
 Which test: exact McNemar for 0/1 figures of independent pairs; a permutation that swaps the two models' rows
 within clusters for every other figure of column sums (for a mean it is the sign-flip test; for F1 and other
-ratios approximate randomization, Noreen 1989); the bootstrap for figures that need more than sums (AUROC).
-Intervals: Newcombe's paired one (method 10) where McNemar is used; the bootstrap for figures that need more than
-sums; otherwise the figure ± t standard errors of the jackknife over pairs or clusters, which of all tried covers best
-(benchmarks/coverage.md).
+ratios approximate randomization, Noreen 1989); Student's t for figures that need more than sums (AUROC).
+Intervals: Newcombe's paired one (method 10) where McNemar is used, otherwise Δ ± t standard errors that come
+from leaving out one cluster at a time (`stats.jackknife`), cut at what the figure can be. benchmarks/coverage.md
+has how often they hold the truth.
 
 A pair counts if neither model failed on it. A sample that a figure leaves out by definition (an abstained
 one in `hallucination_rate`) is no failure: it stays, and each side's figure is over what it answered.
@@ -20,24 +20,30 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from halueval.compare.columns import Columns, FloatArray, IntArray
+from halueval.compare.columns import Columns, FloatArray
+from halueval.compare.fill import (
+    ANYTHING,
+    CHANGE_OF_SHARE,
+    fill_closed_form,
+    fill_interval,
+    fill_mcnemar,
+    unpaired_mde,
+)
 from halueval.compare.pairing import Pairs
 from halueval.compare.recipes import NotComparableError, Recipe, mean_of_table, mean_table
 from halueval.compare.record import Figure
-from halueval.stats.bootstrap import Replicates, difference_of_tables, replicates_of_difference
-from halueval.stats.jackknife import Estimate, jackknife
-from halueval.stats.paired import mcnemar_exact, swap_test
-from halueval.stats.power import mde_mcnemar, mde_paired_mean
-from halueval.stats.proportions import newcombe_paired
+from halueval.stats.jackknife import difference_estimate, table_estimate, weighed_difference_estimate
+from halueval.stats.paired import swap_test
 
 MAX_WEIGHED = 20_000_000
-"""Most weights (replicates × samples) drawn for a figure that has no table."""
+"""Most weights (evaluations × samples) for a figure that has no table."""
+MIN_GROUPS = 200
 IDENTICAL = "no pair differs"
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """Level, seed and number of replicates shared by all figures of a table."""
+    """Level, seed and number of random draws (swaps, resamples) shared by all figures of a table."""
 
     alpha: float = 0.05
     seed: int = 0
@@ -46,7 +52,7 @@ class Engine:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A figure of the table, and what tells two tests of one claim apart."""
+    """A figure of the table, and what it is the mean of."""
 
     figure: Figure
     values: FloatArray | None = None
@@ -106,12 +112,16 @@ def difference(
     )
     tables = tuple(recipe.table(side, r) for side, r in zip(sides, rows, strict=True))
     some = clusters.of(both)
+    bounds = CHANGE_OF_SHARE if recipe.is_share else ANYTHING
     if tables[0] is None or tables[1] is None:
-        made = _weighed(recipe, sides, rows, some, engine)
+        statistics = recipe.weighed(sides[0], rows[0]), recipe.weighed(sides[1], rows[1])
+        made = compare_statistics(*statistics, kept, some, engine, bounds=bounds)
     elif tables[0].shape != tables[1].shape:
         raise NotComparableError("the two runs have different classes")
     else:
-        made = compare_tables(tables[0], tables[1], recipe.finalize, kept, some, engine, is_mean=recipe.is_mean)
+        made = compare_tables(
+            tables[0], tables[1], recipe.finalize, kept, some, engine, is_mean=recipe.is_mean, bounds=bounds
+        )
     made.figure["higher_is_better"] = recipe.higher_is_better
     _bound(made.figure, kept, alone, is_share=recipe.scorer is not None and recipe.scorer.binary)
     return made
@@ -132,6 +142,7 @@ def compare_tables(
     engine: Engine,
     *,
     is_mean: bool,
+    bounds: tuple[float, float] = ANYTHING,
 ) -> Difference:
     """Compare a figure of column sums; see the module's text for the choice of test.
 
@@ -143,25 +154,79 @@ def compare_tables(
         clusters: of the n pairs.
         engine: level, seed, replicates.
         is_mean: the figure is the mean of `values`.
+        bounds: least and largest difference that there can be; of means of shares they are known.
     """
-    joint, delta = difference_of_tables(table_base, table_candidate, finalize)
     whole = all(np.isfinite(v).all() for v in values)
     figure = _figure(_sum_up(table_base, finalize), _sum_up(table_candidate, finalize), len(table_base))
-    figure["flips"] = int(((values[0] != values[1]) & ~(np.isnan(values[0]) & np.isnan(values[1]))).sum())
+    figure["flips"] = _flips(values)
     changes = values[1] - values[0] if whole and is_mean else None
-    if whole and is_mean and clusters.names is None and _is_binary(values):
-        _mcnemar(figure, values, engine)
+    is_binary = is_mean and _is_binary(values)
+    if whole and is_binary and clusters.names is None:
+        fill_mcnemar(figure, values, engine.alpha)
         return Difference(figure, changes)
-    _estimated(figure, jackknife(joint, delta, clusters.names), engine)
+    if is_mean and all(bool(((v >= 0) & (v <= 1) | np.isnan(v)).all()) for v in values):
+        bounds = CHANGE_OF_SHARE
+    estimate = difference_estimate(table_base, table_candidate, finalize, clusters.names)
+    fill_interval(figure, estimate, engine.alpha, bounds)
     if np.array_equal(table_base, table_candidate):
         figure |= {"p_value": 1.0, "test": "permutation", "ci_reason": IDENTICAL}
-        figure["mde"] = _unpaired_mde(table_base, finalize, clusters, engine)
+        figure["mde"] = unpaired_mde(table_estimate(table_base, finalize, clusters.names), engine.alpha)
     else:
         p = swap_test(
             table_base, table_candidate, finalize, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed
         )
         figure |= {"p_value": p, "test": "permutation"}
+    if is_binary and estimate.standard_error == 0:
+        sizes = tuple(clusters.of(np.isfinite(side)).n for side in values)
+        fill_closed_form(figure, values, (sizes[0], sizes[1], clusters.n), engine.alpha)
     return Difference(figure, changes)
+
+
+def compare_statistics(
+    base: Callable[[FloatArray], FloatArray],
+    candidate: Callable[[FloatArray], FloatArray],
+    values: tuple[FloatArray, FloatArray],
+    clusters: Clusters,
+    engine: Engine,
+    *,
+    bounds: tuple[float, float] = ANYTHING,
+) -> Difference:
+    """Compare a figure that sees the weights of samples: interval and p-value by Student's t.
+
+    Args:
+        base: the base's figures of shape (b,) under weights of shape (b, n).
+        candidate: the candidate's.
+        values: of each of the n pairs, NaN where left out by definition.
+        clusters: of the n pairs.
+        engine: level.
+        bounds: least and largest difference that there can be.
+
+    Raises:
+        NotComparableError: the figure is undefined on the pairs.
+    """
+    n = len(values[0])
+    every = np.ones((1, n))
+    ends = float(base(every)[0]), float(candidate(every)[0])
+    if not all(math.isfinite(end) for end in ends):
+        raise NotComparableError("undefined on the pairs")
+    figure = _figure(*ends, n)
+    figure["flips"] = _flips(values)
+    names = clusters.names or [str(i) for i in range(n)]
+    groups = max(MIN_GROUPS, MAX_WEIGHED // n)
+    estimate = weighed_difference_estimate(base, candidate, names, max_groups=groups)
+    fill_interval(figure, estimate, engine.alpha, bounds)
+    if figure["flips"]:
+        p = estimate.p_value()
+        figure |= {"p_value": p, "test": "jackknife-t" if p is not None else "none"}
+    else:
+        alone = weighed_difference_estimate(lambda weights: np.zeros(len(weights)), base, names, max_groups=groups)
+        figure |= {"p_value": 1.0, "test": "jackknife-t", "ci_reason": IDENTICAL}
+        figure["mde"] = unpaired_mde(alone, engine.alpha)
+    return Difference(figure)
+
+
+def _flips(values: tuple[FloatArray, FloatArray]) -> int:
+    return int(((values[0] != values[1]) & ~(np.isnan(values[0]) & np.isnan(values[1]))).sum())
 
 
 def _sum_up(table: FloatArray, finalize: Callable[[FloatArray], FloatArray]) -> float:
@@ -173,89 +238,7 @@ def _sum_up(table: FloatArray, finalize: Callable[[FloatArray], FloatArray]) -> 
 
 
 def _is_binary(values: tuple[FloatArray, FloatArray]) -> bool:
-    return all(bool(((v == 0) | (v == 1)).all()) for v in values)
-
-
-def _mcnemar(figure: Figure, values: tuple[FloatArray, FloatArray], engine: Engine) -> None:
-    lost = int(((values[0] == 1) & (values[1] == 0)).sum())
-    won = int(((values[0] == 0) & (values[1] == 1)).sum())
-    kept, n = int(((values[0] == 1) & (values[1] == 1)).sum()), len(values[0])
-    # Newcombe's interval is of first minus second, so the candidate stands first.
-    low, high = newcombe_paired(kept, won, lost, n - kept - won - lost)
-    figure |= {"ci_low": low, "ci_high": high, "ci_method": "newcombe-paired", "ci_reason": None}
-    figure |= {"p_value": mcnemar_exact(lost, won).p_value, "test": "mcnemar-exact"}
-    figure["mde"] = mde_mcnemar((lost + won) / n, n, alpha=engine.alpha, power=0.8)
-
-
-def _estimated(figure: Figure, made: Estimate, engine: Engine) -> None:
-    """Interval and detectable effect from a standard error."""
-    interval = made.interval()
-    figure |= {
-        "ci_low": interval.low,
-        "ci_high": interval.high,
-        "ci_method": interval.method,
-        "ci_reason": interval.reason,
-    }
-    if made.standard_error is not None:
-        figure["mde"] = mde_paired_mean(made.standard_error, 1, alpha=engine.alpha, power=0.8)
-
-
-def _resampled(figure: Figure, made: Replicates, clusters: Clusters, engine: Engine) -> None:
-    """Interval from the replicates, and the detectable effect from their spread."""
-    interval = made.interval()
-    figure |= {
-        "ci_low": interval.low,
-        "ci_high": interval.high,
-        "ci_method": interval.method,
-        "ci_reason": interval.reason,
-    }
-    valid = made.values[np.isfinite(made.values)]
-    spread = float(valid.std()) if valid.size else 0.0
-    if spread > 0 and clusters.n > 1:
-        sd = spread * math.sqrt(clusters.n) * math.sqrt(clusters.n / (clusters.n - 1))
-        figure["mde"] = mde_paired_mean(sd, clusters.n, alpha=engine.alpha, power=0.8)
-
-
-def _unpaired_mde(
-    table: FloatArray, finalize: Callable[[FloatArray], FloatArray], clusters: Clusters, engine: Engine
-) -> float | None:
-    """Detectable effect where no pair differs, and the spread of differences is therefore unknown.
-
-    The spread of two unrelated models with this figure stands in: real pairs detect smaller effects, so it is
-    the cautious end.
-    """
-    error = jackknife(table, finalize, clusters.names).standard_error
-    return None if error is None else mde_paired_mean(error * math.sqrt(2), 1, alpha=engine.alpha, power=0.8)
-
-
-def _weighed(
-    recipe: Recipe, sides: tuple[Columns, Columns], rows: tuple[IntArray, IntArray], clusters: Clusters, engine: Engine
-) -> Difference:
-    """A figure that sees the weights of samples: bootstrap interval and bootstrap p-value."""
-    n = len(rows[0])
-    names = clusters.names or [str(i) for i in range(n)]
-    n_resamples = max(200, min(engine.n_resamples, MAX_WEIGHED // n))
-    scores = recipe.scores(sides[0], rows[0]), recipe.scores(sides[1], rows[1])
-    scorer = recipe.scorer
-    assert scorer is not None
-    made = replicates_of_difference(
-        lambda weights: scorer.statistic(scores[0], weights),
-        lambda weights: scorer.statistic(scores[1], weights),
-        names,
-        n_resamples=n_resamples,
-        seed=engine.seed,
-    )
-    base, candidate = (recipe.value(side, r) for side, r in zip(sides, rows, strict=True))
-    if not (math.isfinite(base) and math.isfinite(candidate)):
-        raise NotComparableError("undefined on the pairs")
-    figure = _figure(base, candidate, n)
-    figure["flips"] = int((sides[0].scores[recipe.name][rows[0]] != sides[1].scores[recipe.name][rows[1]]).sum())
-    _resampled(figure, made, clusters, engine)
-    if n_resamples < engine.n_resamples:
-        figure["ci_method"] = f"bootstrap-{n_resamples}"
-    p = made.p_value() if figure["flips"] else 1.0
-    figure |= {"p_value": p, "test": "bootstrap" if p is not None else "none"}
-    return Difference(figure)
+    return all(bool(((v == 0) | (v == 1) | np.isnan(v)).all()) for v in values)
 
 
 def _figure(base: float, candidate: float, n: int) -> Figure:

@@ -13,7 +13,7 @@ aggregation is then believed on the other run's word, if both are of one task ca
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,9 @@ from halueval.scorers.catalog import create
 from halueval.store import Run
 
 TOLERANCE = 1e-9
+_CLASS_SHARES = ("balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "micro_f1", "binary_f1")
+SHARES = frozenset((*_CLASS_SHARES, "auroc", "simpleqa_f1"))
+"""Figures from 0 to 1 that are no means of values from 0 to 1."""
 
 
 class NotComparableError(Exception):
@@ -68,6 +71,11 @@ class Recipe:
             and type(self.scorer).finalize is MeanScorer.finalize
         )
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the figure is known to lie in [0, 1] without a look at its values."""
+        return self.scorer is not None and self.name in SHARES
+
     def table(self, columns: Columns, rows: IntArray) -> FloatArray | None:
         """What is added up over samples, shape (n, m); None for figures that need more than sums."""
         values = columns.scores[self.name][rows]
@@ -87,10 +95,12 @@ class Recipe:
         assert isinstance(self.scorer, TableScorer)
         return self.scorer.finalize(sums)
 
-    def statistic(self, columns: Columns, rows: IntArray, weights: FloatArray) -> FloatArray:
-        """The figure under weights of shape (b, n), for figures without a table."""
-        assert self.scorer is not None
-        return self.scorer.statistic(self.scores(columns, rows), weights)
+    def weighed(self, columns: Columns, rows: IntArray) -> Callable[[FloatArray], FloatArray]:
+        """Figures of shape (b,) from weights of shape (b, n), for figures without a table."""
+        scorer = self.scorer
+        assert scorer is not None
+        scores = self.scores(columns, rows)
+        return lambda weights: scorer.statistic(scores, weights)
 
     def value(self, columns: Columns, rows: IntArray) -> float:
         """The figure of some samples; NaN where undefined."""
@@ -98,7 +108,7 @@ class Recipe:
             return math.nan
         table = self.table(columns, rows)
         if table is None:
-            return float(self.statistic(columns, rows, np.ones((1, len(rows))))[0])
+            return float(self.weighed(columns, rows)(np.ones((1, len(rows))))[0])
         return float(self.finalize(table.sum(axis=0, keepdims=True))[0])
 
     def scores(self, columns: Columns, rows: IntArray) -> list[Score]:

@@ -99,12 +99,13 @@ class Figure(TypedDict):
     Attributes:
         base, candidate: the figure; `delta` = candidate - base.
         ci_low, ci_high: 95 % interval of `delta`; both None where there is none, `ci_reason` says why.
-        ci_method: `newcombe-paired`, `jackknife-t` (figure ± t standard errors), `bootstrap` or `bootstrap-N`
-            (N replicates).
+        ci_method: `newcombe-paired`; `jackknife-t`, delta ± t standard errors from leaving out one cluster at a
+            time (`jackknife-t-N`: one of N groups of clusters), cut at what the figure can be; `newcombe`, for
+            unrelated shares, where neither side varies and each leaves out samples of its own.
         p_value: two-sided; None where no test can be made.
         p_adjusted: Holm over the primary claims of the whole table where `primary`, otherwise
             Benjamini-Hochberg over all other figures of the whole table.
-        test: `mcnemar-exact`, `permutation` (labels swapped within clusters), `bootstrap`, or `none`.
+        test: `mcnemar-exact`, `permutation` (labels swapped within clusters), `jackknife-t` (AUROC), or `none`.
         mde: smallest true |delta| that this number of pairs would detect at `alpha` with 80 % power.
         significant: `p_adjusted` < alpha. Only these are printed bold.
         within_noise: |delta| is no larger than `floor`, that of the noise-floor run; None without one.
@@ -139,7 +140,10 @@ class Figure(TypedDict):
 
 
 class Rate(TypedDict):
-    """A share of samples: `count` of `n`, with its 95 % interval. `value` is None where n is 0."""
+    """A share of samples: `count` of `n`, with its 95 % interval. `value` is None where n is 0.
+
+    The interval is Wilson's; of clustered pairs, that of as many independent ones as their error amounts to.
+    """
 
     value: float | None
     ci_low: float | None
@@ -226,13 +230,19 @@ class CurveBin(TypedDict):
 
 
 class CalibrationFigure(TypedDict):
-    """`ece`, `brier` or `nll` (lower is better) over pairs that both models answered with a confidence."""
+    """`ece`, `brier` or `nll` (lower is better) over pairs that both models answered with a confidence.
+
+    Interval and test as in `Figure`; those of `ece` are `normal-t`, Student's t with the error of
+    `stats.calibration.ece_difference`.
+    """
 
     base: float
     candidate: float
     delta: float
     ci_low: float | None
     ci_high: float | None
+    ci_method: str
+    ci_reason: str | None
     p_value: float | None
     test: str
 
@@ -344,7 +354,10 @@ class TaskDiff(TypedDict):
 
 
 class Macro(TypedDict):
-    """Mean over tasks, tasks held fixed and samples drawn within each."""
+    """Mean over tasks, tasks held fixed. The interval joins those of the tasks (`stats.proportions.mean_of_intervals`).
+
+    A task in which no pair differs adds no width; there is no interval where another task has none.
+    """
 
     value: float
     ci_low: float | None

@@ -89,7 +89,7 @@ def _stratum(
         except NotComparableError:
             # Undefined in this stratum alone (nothing scored in it); the record has None for that.
             metric = None
-    found = rates(part, engine)
+    found = rates(part)
     return {
         "n": int(mask.sum()),
         "small": int(mask.sum()) < SMALL,

@@ -7,7 +7,6 @@ abstentions) they are one claim and counted once.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from importlib.metadata import version
 import numpy as np
 
 from halueval.compare.columns import Columns, read_columns, without_collection
-from halueval.compare.figures import Difference, Engine
+from halueval.compare.figures import IDENTICAL, Difference, Engine
 from halueval.compare.pairing import check_allowed
 from halueval.compare.record import (
     DIFF_SCHEMA_VERSION,
@@ -33,8 +32,8 @@ from halueval.compare.samples import paired_samples
 from halueval.compare.task import Compared, compare_task
 from halueval.compare.wording import headline, task_headline, verdict
 from halueval.errors import UsageError
-from halueval.stats.intervals import mean_interval
 from halueval.stats.multiplicity import benjamini_hochberg, holm
+from halueval.stats.proportions import mean_of_intervals
 from halueval.store import Run
 
 Runs = Mapping[str, Run]
@@ -264,32 +263,34 @@ def _summary(tasks: Mapping[str, Compared]) -> dict[str, SummaryRow]:
     out: dict[str, SummaryRow] = {}
     for kind in dict.fromkeys(item.diff["task"]["kind"] for item in tasks.values()):
         mine = {name: item for name, item in tasks.items() if item.diff["task"]["kind"] == kind}
-        nets = [item.diff["net_rate"] for item in mine.values() if item.net is not None]
+        nets = [item.net.figure for item in mine.values() if item.net is not None]
         primaries = [item.primary.figure for item in mine.values() if item.primary is not None]
-        signed = [_more_is_better(figure) for figure in primaries if figure["higher_is_better"] is not None]
         out[kind] = {
             "tasks": list(mine),
-            "net_rate": _macro([(net["value"], net["ci_low"], net["ci_high"]) for net in nets]),
-            "primary_delta": _macro(signed),
+            "net_rate": macro_mean(nets, [1.0] * len(nets)),
+            "primary_delta": macro_mean(primaries, [_SIGNS[f["higher_is_better"]] for f in primaries]),
         }
     return out
 
 
-Part = tuple[float | None, float | None, float | None]
-"""A figure and the ends of its interval."""
+_SIGNS = {True: 1.0, False: -1.0, None: 0.0}
 
 
-def _more_is_better(figure: Figure) -> Part:
-    value, low, high = figure["delta"], figure["ci_low"], figure["ci_high"]
-    if figure["higher_is_better"]:
-        return value, low, high
-    return -value, None if high is None else -high, None if low is None else -low
-
-
-def _macro(parts: Sequence[Part]) -> Macro | None:
-    """Macro mean; its interval joins those of the tasks, and is missing where one of them has none."""
-    known = [(value, low, high) for value, low, high in parts if value is not None]
-    if not known:
+def macro_mean(figures: Sequence[Figure], signs: Sequence[float]) -> Macro | None:
+    """Mean of the differences, each multiplied by its sign; those of sign 0 are left out."""
+    parts, known = [], True
+    for figure, sign in zip(figures, signs, strict=True):
+        low, high, delta = figure["ci_low"], figure["ci_high"], figure["delta"]
+        if sign == 0:
+            continue
+        if low is None or high is None:
+            # Where no pair differs there is nothing to be uncertain about; otherwise the mean has no interval.
+            known = known and figure["ci_reason"] == IDENTICAL
+            low = high = delta
+        ends = sorted((sign * low, sign * high))
+        parts.append((sign * delta, min(ends[0], sign * delta), max(ends[1], sign * delta)))
+    if not parts:
         return None
-    low, high = mean_interval(known)
-    return {"value": math.fsum(value for value, _, _ in known) / len(known), "ci_low": low, "ci_high": high}
+    value, low, high = mean_of_intervals(parts)
+    known = known and low < high
+    return {"value": value, "ci_low": low if known else None, "ci_high": high if known else None}

@@ -78,7 +78,7 @@ def compare_task(
         item.figure["primary"] = key == name
     metrics = {key: item.figure for key, item in made.items()}
     net, net_difference = net_rate(states, engine)
-    found = rates(states, engine)
+    found = rates(states)
     groups = [ours.groups[i] for i in pairs.base.tolist()]
     identical = _identical(sides, pairs)
     broken, notes = strata(groups, recipes.get(name), sides, pairs, states, engine)

@@ -7,8 +7,8 @@ Over the pairs with both states known, n of them, with B and C the states of bas
 - *net* = (induced - repaired)/n = change of the share of hallucinated samples.
 
 The rates of the first line are shares of the pairs in which the base did not hallucinate, those of the second
-of the pairs in which it did. Intervals: Wilson's where pairs are independent, the cluster bootstrap where
-not; of net, and its test, as `figures` has them for a 0/1 figure.
+of the pairs in which it did. Intervals: Wilson's; where pairs come in clusters, of as many independent ones as
+they are worth. Of net, and its test, as `figures` has them for a 0/1 figure.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from halueval.compare.figures import Clusters, Difference, Engine, compare_value
 from halueval.compare.recipes import mean_of_table
 from halueval.compare.record import STATES, Bounds, NetRate, Rate
 from halueval.schema import State
-from halueval.stats.bootstrap import table_interval
-from halueval.stats.proportions import wilson
+from halueval.stats.jackknife import table_estimate
+from halueval.stats.proportions import wilson, wilson_clustered
 
 BoolArray = NDArray[np.bool_]
 StateArray = NDArray[np.intp]
@@ -76,28 +76,25 @@ class Transitions:
         return {b: {c: int(counts[i, j]) for j, c in enumerate(STATES)} for i, b in enumerate(STATES)}
 
 
-def rate(hits: BoolArray, among: BoolArray, clusters: Clusters, engine: Engine) -> Rate:
+def rate(hits: BoolArray, among: BoolArray, clusters: Clusters) -> Rate:
     """Share of `among` that are `hits` (a part of it), with a 95 % interval.
 
     Args:
         hits: shape (n,).
         among: shape (n,).
         clusters: of the n pairs.
-        engine: seed and replicates.
     """
     count, n = int(hits.sum()), int(among.sum())
     if not n:
         return {"value": None, "ci_low": None, "ci_high": None, "count": 0, "n": 0}
-    low: float | None = None
-    high: float | None = None
-    if clusters.names is not None:
+    if clusters.names is None:
+        low, high = wilson(count, n)
+    else:
         table = np.stack([hits, among], axis=1).astype(np.float64)
-        found = table_interval(table, mean_of_table, clusters.names, n_resamples=engine.n_resamples, seed=engine.seed)
-        low, high = found.low, found.high
-    if low is None or high is None:
-        # A share of 0 or 1 leaves the bootstrap no width; of clusters, only their number is independent.
-        size = clusters.of(among).n
-        low, high = wilson(count / n * size, size)
+        found = table_estimate(table, mean_of_table, clusters.names)
+        # No error where there is a single cluster; the interval is then that of one sample.
+        error = found.standard_error if found.reason is None else 0.0
+        low, high = wilson_clustered(count / n, error, n, found.n_clusters)
     return {"value": count / n, "ci_low": low, "ci_high": high, "count": count, "n": n}
 
 
@@ -145,7 +142,7 @@ def _no_net() -> NetRate:
     }
 
 
-def rates(states: Transitions, engine: Engine) -> dict[str, Rate]:
+def rates(states: Transitions) -> dict[str, Rate]:
     """Induced with its two parts, repaired and persistent, by their names in the record."""
     before = states.known & (states.base != HALLUCINATED)
     wrong = states.known & (states.base == HALLUCINATED)
@@ -157,7 +154,7 @@ def rates(states: Transitions, engine: Engine) -> dict[str, Rate]:
         "repaired_rate": (states.repaired, wrong),
         "persistent_rate": (states.persistent, wrong),
     }
-    return {name: rate(hit, among, states.clusters, engine) for name, (hit, among) in hits.items()}
+    return {name: rate(hit, among, states.clusters) for name, (hit, among) in hits.items()}
 
 
 def bounds(states: Transitions, only_base: StateArray, only_candidate: StateArray) -> Bounds:

@@ -9,6 +9,9 @@ is (K-1)/K of the unbiased one, and quantiles of the normal stand in for Student
 the percentiles farther out (the expanded percentile interval: Hesterberg 2015, "What Teachers Should Know
 About the Bootstrap", The American Statistician 69). With 30 clusters the tails are 1.9 %, not 2.5 %.
 
+`halueval diff` takes its intervals from `stats.jackknife` and closed forms, which cover better at 30 samples (see
+benchmarks/coverage.md). These are for figures of one's own, and what those are held against.
+
 Every difference here is b - a: what going from a (the base) to b (the candidate) adds.
 """
 
@@ -108,26 +111,17 @@ class Replicates:
             ends.append(NORMAL.cdf(bias + shift / stretch) if stretch > 0 else float(shift > 0))
         return ends[0], ends[1]
 
-    def p_value(self, method: Literal["percentile", "standard"] = "percentile") -> float | None:
-        """Two-sided p of "the figure is 0", such that p < .05 exactly when the interval excludes 0.
+    def p_value(self) -> float | None:
+        """Two-sided p of "the figure is 0", such that p < .05 exactly when the percentile interval excludes 0.
 
-        For figures that no permutation test fits: rates, calibration errors, means over tasks. Never below
-        2/(B+1).
-
-        Args:
-            method: of the interval.
+        For figures that no permutation test fits: rates, calibration errors. Never below 2/(B+1).
 
         Returns:
             None where there is no interval.
         """
-        if self.interval(method).low is None:
+        if self.interval().low is None:
             return None
         valid = self.values[np.isfinite(self.values)]
-        if method == "standard":
-            stretch = math.sqrt(1 - 1 / self.n_clusters)  # undo the expansion: see `expanded_tail`
-            return min(
-                1.0, 2 * student_t_cdf(-abs(self.estimate) / float(np.std(valid)) * stretch, self.n_clusters - 1)
-            )
         side = min((valid <= 0).sum(), (valid >= 0).sum())
         tail = (1 + float(side)) / (1 + valid.size)
         if tail >= 0.5:

@@ -150,17 +150,17 @@ def percentile_interval(
     return Interval(low, high, method)
 
 
-def wilson_interval(successes: float, n: int) -> Interval:
+def wilson_interval(successes: float, n: float) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927), which has a width at 0 and 1 too.
 
     Args:
         successes: number of ones among n independent trials.
-        n: trials; of clustered samples, the clusters.
+        n: trials; of clustered samples, the clusters, or how many independent trials they are worth.
 
     Raises:
-        ValueError: n < 1, or successes outside [0, n].
+        ValueError: n is not positive, or successes outside [0, n].
     """
-    if n < 1 or not 0 <= successes <= n:
+    if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n}")
     p, z2 = successes / n, Z_95**2
     centre = (p + z2 / (2 * n)) / (1 + z2 / n)
@@ -169,32 +169,3 @@ def wilson_interval(successes: float, n: int) -> Interval:
     low = 0.0 if successes == 0 else max(0.0, centre - half)
     high = 1.0 if successes == n else min(1.0, centre + half)
     return Interval(low, high, "wilson")
-
-
-def mean_interval(parts: Sequence[tuple[float, float | None, float | None]]) -> tuple[float | None, float | None]:
-    """Interval of the mean of independent figures from their own intervals.
-
-    MOVER (Zou & Donner 2008, Stat. Med. 27:1693): the distances to the ends add up as squares, so the interval reaches
-    from mean - √Σ(x - low)²/k to mean + √Σ(high - x)²/k. With symmetric intervals that is the usual one; others
-    (Newcombe's) keep their shape. Figures that are not independent, such as tasks over the same documents, make it too
-    narrow or too wide.
-
-    Args:
-        parts: value, low and high of each of k figures.
-
-    Returns:
-        Low and high; None where one of the figures has no interval.
-
-    Raises:
-        ValueError: no figures.
-    """
-    if not parts:
-        raise ValueError("no figures to take the mean of")
-    mean = math.fsum(value for value, _, _ in parts) / len(parts)
-    below, above = [], []
-    for value, low, high in parts:
-        if low is None or high is None:
-            return None, None
-        below.append((value - low) ** 2)
-        above.append((high - value) ** 2)
-    return mean - math.sqrt(math.fsum(below)) / len(parts), mean + math.sqrt(math.fsum(above)) / len(parts)

@@ -1,22 +1,23 @@
 """Closed-form 95 % intervals of proportions, for sets too small or too one-sided for the bootstrap.
 
-They have a width even where nothing was observed: 0 of 20 is not "certainly never". All assume independent
-samples; where samples come in clusters, count clusters or use the bootstrap.
+They have a width even where nothing was observed: 0 of 20 is not "certainly never". All but `wilson_clustered`
+assume independent samples.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
-from halueval.stats.intervals import CONFIDENCE, wilson_interval
-from halueval.stats.special import binomial_cdf, find_root
+from halueval.stats.intervals import CONFIDENCE, Z_95, wilson_interval
+from halueval.stats.special import binomial_cdf, find_root, student_t_quantile
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """Wilson's score interval of a proportion (Wilson 1927).
 
     Raises:
-        ValueError: n < 1, or successes outside [0, n].
+        ValueError: n is not positive, or successes outside [0, n].
     """
     interval = wilson_interval(successes, n)
     assert interval.low is not None
@@ -24,7 +25,33 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     return interval.low, interval.high
 
 
-def newcombe_difference(s1: float, n1: int, s2: float, n2: int) -> tuple[float, float]:
+def wilson_clustered(share: float, standard_error: float, n: int, n_clusters: int) -> tuple[float, float]:
+    """Wilson's interval of a proportion of clustered samples: of as many independent ones as its error amounts to.
+
+    The effective number is share(1 - share)/error², and made smaller by (z/t)², t with K - 1 degrees of freedom for
+    K clusters (Korn and Graubard 1998, Survey Methodology 24:193, who so adapt the exact interval). Never more than
+    n; where the share is 0 or 1, or nothing varies, the number of clusters.
+
+    Args:
+        share: the proportion.
+        standard_error: its cluster-robust one.
+        n: samples.
+        n_clusters: K among them.
+
+    Raises:
+        ValueError: a share outside [0, 1], a negative error, or fewer samples than clusters.
+    """
+    if not (0 <= share <= 1 and standard_error >= 0 and 1 <= n_clusters <= n):
+        raise ValueError(f"share {share} with error {standard_error} of {n} samples in {n_clusters} clusters")
+    if n_clusters == 1:
+        return wilson(share, 1)
+    variance = standard_error**2
+    effective = min(n, share * (1 - share) / variance) if 0 < share < 1 and variance > 0 else float(n_clusters)
+    effective *= (Z_95 / student_t_quantile((1 - CONFIDENCE) / 2, n_clusters - 1)) ** 2
+    return wilson(share * effective, effective)
+
+
+def newcombe_difference(s1: float, n1: float, s2: float, n2: float) -> tuple[float, float]:
     """Interval of s1/n1 - s2/n2 for two independent sets (Newcombe 1998, Stat. Med. 17:873, method 10).
 
     Args:
@@ -40,10 +67,11 @@ def newcombe_difference(s1: float, n1: int, s2: float, n2: int) -> tuple[float, 
     return _square_and_add(s1 / n1, low1, high1, s2 / n2, low2, high2, 0.0)
 
 
-def newcombe_paired(a: int, b: int, c: int, d: int) -> tuple[float, float]:
+def newcombe_paired(a: float, b: float, c: float, d: float) -> tuple[float, float]:
     """Interval of a difference of paired proportions (Newcombe 1998, Stat. Med. 17:2635, method 10).
 
-    The difference is *first minus second*, (b - c)/n. For candidate minus base, let the candidate be first.
+    The difference is *first minus second*, (b - c)/n. For candidate minus base, let the candidate be first. Counts
+    need not be whole: an effective number of independent pairs may stand for clustered ones.
 
     Args:
         a: samples with both.
@@ -55,7 +83,7 @@ def newcombe_paired(a: int, b: int, c: int, d: int) -> tuple[float, float]:
         ValueError: a negative count, or no samples.
     """
     n = a + b + c + d
-    if min(a, b, c, d) < 0 or n < 1:
+    if min(a, b, c, d) < 0 or n <= 0:
         raise ValueError(f"counts {a}, {b}, {c}, {d}; none can be negative, and there must be some")
     (low1, high1), (low2, high2) = wilson(a + b, n), wilson(a + c, n)
     determinant = float(a * d - b * c)
@@ -64,6 +92,30 @@ def newcombe_paired(a: int, b: int, c: int, d: int) -> tuple[float, float]:
     margins = (a + b) * (c + d) * (a + c) * (b + d)
     phi = determinant / math.sqrt(margins) if margins else 0.0
     return _square_and_add((a + b) / n, low1, high1, (a + c) / n, low2, high2, phi)
+
+
+def mean_of_intervals(parts: Sequence[tuple[float, float, float]]) -> tuple[float, float, float]:
+    """The mean of independent figures, with an interval from theirs (MOVER: Zou and Donner 2008, Stat. Med. 27:1693).
+
+    Each end lies √Σ(distance of a figure to its own end)²/m from the mean of m figures, so that lopsided intervals
+    make a lopsided one.
+
+    Args:
+        parts: figure, low end and high end of each.
+
+    Returns:
+        The mean, its low end and its high end.
+
+    Raises:
+        ValueError: no parts, or an end on the wrong side of its figure.
+    """
+    if not parts or not all(low <= value <= high for value, low, high in parts):
+        raise ValueError(f"{len(parts)} figures; there must be some, each inside its interval")
+    m = len(parts)
+    mean = math.fsum(value for value, _, _ in parts) / m
+    below = math.sqrt(math.fsum((value - low) ** 2 for value, low, _ in parts)) / m
+    above = math.sqrt(math.fsum((high - value) ** 2 for value, _, high in parts)) / m
+    return mean, mean - below, mean + above
 
 
 def _square_and_add(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, log_loss
 
@@ -15,6 +16,7 @@ from halueval.stats.calibration import (
     brier,
     brier_terms,
     ece,
+    ece_difference,
     ece_floor,
     ece_of_sums,
     ece_table,
@@ -164,3 +166,60 @@ def test_a_rounded_certainty_is_not_infinitely_wrong():
 def test_nonsense_is_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def one_bin(confidence, correct):
+    return ece_table(confidence, correct, np.zeros(len(confidence), dtype=np.intp), n_bins=1)
+
+
+def test_ece_far_from_zero_changes_like_a_mean():
+    # One bin, both models too sure by far: ECE is minus a mean, and the error of its change that of paired samples.
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.8, 1.0, size=400)
+    right = (rng.random((2, 400)) < [[0.3], [0.5]]).astype(float)
+    for made in ece_difference(one_bin(confidence, right[0]), one_bin(confidence, right[1])):
+        assert made.value == pytest.approx(right[0].mean() - right[1].mean())
+        assert made.standard_error == pytest.approx(stats.sem(right[1] - right[0]), rel=0.03)
+        assert (made.df, made.n_clusters) == (399, 400)
+
+
+def test_ece_at_zero_varies_like_half_normals():
+    # Half of the answers given at .5 are right: no gap, and each ECE is |normal|, of variance (1 - 2/π)σ². The right
+    # answers of the two are uncorrelated by design.
+    a, b = np.tile([0.0, 1.0, 0.0, 1.0], 50), np.tile([0.0, 0.0, 1.0, 1.0], 50)
+    for made in ece_difference(one_bin(np.full(200, 0.5), a), one_bin(np.full(200, 0.5), b)):
+        assert made.standard_error == pytest.approx(math.sqrt(2 * (1 - 2 / math.pi) * 0.25 / 199), rel=0.03)
+
+
+def test_half_of_the_noise_is_taken_off_a_gap_for_the_interval():
+    # 14 of 20 right at .5: a gap of .2 with a variance s² of .21/19, which leaves a centre of √(.04 - s²/2) in one.
+    # The other model is always right, at 1: no gap, no noise. |normal| of mean m has the variance m² + s² - mean².
+    right, sure = np.r_[np.ones(14), np.zeros(6)], np.ones(20)
+    made = ece_difference(one_bin(sure, sure), one_bin(np.full(20, 0.5), right), n_resamples=100_000)
+    deviation = math.sqrt(0.21 / 19)
+    for estimate, share in zip(made, (0.5, 0.0), strict=True):
+        centre = math.sqrt(0.04 - share * deviation**2)
+        folded = stats.foldnorm(centre / deviation, scale=deviation)
+        assert estimate.standard_error == pytest.approx(folded.std(), rel=0.01)
+    assert made[0].standard_error < made[1].standard_error
+
+
+def test_copies_in_a_cluster_say_nothing_new_about_ece():
+    rng = np.random.default_rng(1)
+    confidence, right = rng.random((2, 60)), (rng.random((2, 60)) < 0.6).astype(float)
+    tables = [ece_table(c, r, assign_bins(c)) for c, r in zip(confidence, right, strict=True)]
+    names = [str(i // 4) for i in range(240)]
+    once, _ = ece_difference(*tables)
+    fourfold, _ = ece_difference(*(np.repeat(table, 4, axis=0) for table in tables), names)
+    assert fourfold.standard_error == pytest.approx(once.standard_error, rel=0.03)
+    assert fourfold.value == pytest.approx(once.value)
+
+
+def test_equal_models_have_no_change_of_ece():
+    table = one_bin([0.5, 0.7, 0.9], [0, 1, 1])
+    made, _ = ece_difference(table, table)
+    assert (made.value, made.standard_error, made.p_value()) == (0.0, 0.0, None)
+    alone, _ = ece_difference(table, one_bin([0.5, 0.7, 0.9], [1, 1, 1]), ["a", "a", "a"])
+    assert alone.interval().reason == "1 cluster: nothing to compare it with"
+    with pytest.raises(ValueError, match="draws"):
+        ece_difference(table, table[:2])

@@ -10,10 +10,12 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportion_
 from halueval.stats.proportions import (
     clopper_pearson,
     cohens_h,
+    mean_of_intervals,
     newcombe_difference,
     newcombe_paired,
     paired_odds_ratio,
     wilson,
+    wilson_clustered,
 )
 
 # Newcombe 1998, Stat. Med. 17:2635-2650, table III, method 10 (cells e, f, g, h). The row 1/97/1/1 is left
@@ -72,6 +74,38 @@ def test_wilson_is_statsmodels(n, data):
     assert wilson(successes, n) == pytest.approx(proportion_confint(successes, n, method="wilson"), abs=1e-9)
 
 
+def test_clustered_wilson_of_independent_samples_is_wilson():
+    # The error of 40 % of 5,000 independent samples leaves 5,000 of them; t of 4,999 is z but for a thousandth.
+    error = math.sqrt(0.4 * 0.6 / 5000)
+    assert wilson_clustered(0.4, error, 5000, 5000) == pytest.approx(wilson(2000, 5000), abs=2e-5)
+
+
+def test_clustered_wilson_by_hand():
+    # Twice the error, a quarter of the samples: 400 become 100, times (1.95996/1.98422)² for 100 clusters.
+    effective = 100 * (1.9599640 / 1.9842170) ** 2
+    made = wilson_clustered(0.3, 2 * math.sqrt(0.21 / 400), 400, 100)
+    assert made == pytest.approx(wilson(0.3 * effective, effective), abs=1e-6)
+    # None in 10 clusters: z²/(m + z²), m = 10 (1.95996/2.26216)² = 7.5067.
+    assert wilson_clustered(0.0, 0.0, 60, 10) == (0.0, pytest.approx(3.841459 / (7.5067 + 3.841459), abs=1e-5))
+    assert wilson_clustered(1.0, 0.0, 60, 1) == pytest.approx(wilson(1, 1))
+
+
+@given(st.integers(1, 300), st.integers(1, 6), st.floats(0, 0.5), st.data())
+def test_clustered_wilson_holds_the_share(n_clusters, size, error, data):
+    n = n_clusters * size
+    share = data.draw(st.integers(0, n)) / n
+    low, high = wilson_clustered(share, error, n, n_clusters)
+    assert 0 <= low <= share <= high <= 1
+    assert low < high
+
+
+def test_the_interval_of_a_mean_by_hand():
+    # Distances .1 and .2 below, .2 and .1 above: √.05/2 on both sides of .2.
+    made = mean_of_intervals([(0.1, 0.0, 0.3), (0.3, 0.1, 0.4)])
+    assert made == pytest.approx((0.2, 0.2 - math.sqrt(0.05) / 2, 0.2 + math.sqrt(0.05) / 2))
+    assert mean_of_intervals([(0.5, 0.25, 0.625)]) == (0.5, 0.25, 0.625)
+
+
 @settings(max_examples=40)
 @given(st.integers(1, 1000), st.data())
 def test_clopper_pearson_is_statsmodels(n, data):
@@ -114,6 +148,10 @@ def test_paired_odds_ratio_at_the_edges():
         lambda: paired_odds_ratio(-1, 0),
         lambda: clopper_pearson(3, 2),
         lambda: wilson(0, 0),
+        lambda: wilson_clustered(0.5, 0.1, 3, 4),
+        lambda: wilson_clustered(0.5, -0.1, 3, 3),
+        lambda: mean_of_intervals([]),
+        lambda: mean_of_intervals([(1.0, 1.5, 2.0)]),
     ],
 )
 def test_nonsense_is_refused(call):
