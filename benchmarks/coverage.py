@@ -120,10 +120,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run everything and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a twentieth of the data sets")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the data sets to draw")
     parser.add_argument("--resamples", type=int, default=599, help="replicates of the bootstraps")
     options = parser.parse_args(arguments)
     start = time.process_time()
-    sizes = {n: sets // (20 if options.quick else 1) for n, sets in SETS.items()}
+    share_drawn = 0.05 if options.quick else options.share
+    sizes = {n: max(20, round(sets * share_drawn)) for n, sets in SETS.items()}
     held, fired, others = defaultdict(list), defaultdict(list), defaultdict(list)
     for n, sets in sizes.items():
         for case in cases():
