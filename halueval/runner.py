@@ -182,7 +182,7 @@ def run_tasks(
                 journal.clear()
         planning, failed = infer(group, model, journals, settings, observer)
     for i, prepared in enumerate(group):
-        missing = [key for key in prepared.keys if key in failed]
+        missing = [key for key in prepared.keys if i in journals and key in failed and key not in journals[i].responses]
         if finished[i] is not None:
             yield finished[i]
         elif missing:

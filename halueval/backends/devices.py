@@ -52,7 +52,7 @@ def resolve_dtype(dtype: str, spec: ModelSpec, device: str) -> str:
     if device.startswith("cuda"):
         import torch
 
-        return "bfloat16" if torch.cuda.is_bf16_supported() else "float16"
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float16"
     if device.startswith("mps"):
         return "float16"
     return "bfloat16" if _multiplies_bfloat16() else "float32"

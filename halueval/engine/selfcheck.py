@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,13 +50,15 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
         return f"{name} takes no mask of a tree ({type(error).__name__})"
     plain = [_alone(model, row) for row in (*rows, generated[0])]
     tree = [*scored, generated[1]]
-    worst = max(
+    apart = [
         abs(a - b)
         for one, other in zip(plain, tree, strict=True)
         for a, b in zip(one.logprobs, other.logprobs, strict=True)
-    )
-    if not worst <= TOLERANCE[str(model.dtype).removeprefix("torch.")]:
-        return f"{name} scored a probe differently by {worst:.2g} nats"
+    ]
+    if any(math.isnan(value) for value in apart):  # which `max` may pass over
+        return f"{name} scored a probe as no number"
+    if not max(apart) <= TOLERANCE[str(model.dtype).removeprefix("torch.")]:
+        return f"{name} scored a probe differently by {max(apart):.2g} nats"
     return kinds
 
 

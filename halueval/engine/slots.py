@@ -69,8 +69,12 @@ class Slots:
         held = self._layers[0].keys.shape
         if slots <= held[0] and tokens <= held[2]:
             return
-        slots = held[0] if slots <= held[0] else -(-max(slots, held[0] * 5 // 4) // SLOTS) * SLOTS
-        tokens = held[2] if tokens <= held[2] else -(-tokens // TOKENS) * TOKENS
+        if tokens > held[2]:
+            # Only the slots in use move to the longer buffer: those that a crowd of short answers has left behind
+            # would be as long, and the memory that they take is nowhere counted.
+            slots, tokens = -(-slots // SLOTS) * SLOTS, -(-tokens // TOKENS) * TOKENS
+        else:
+            slots, tokens = -(-max(slots, held[0] * 5 // 4) // SLOTS) * SLOTS, held[2]
         for layer in self._layers:
             layer.keys = _grown(layer.keys, slots, tokens)
             layer.values = _grown(layer.values, slots, tokens)
@@ -95,7 +99,8 @@ def _empty(like: torch.Tensor, slots: int, tokens: int) -> torch.Tensor:
 
 def _grown(tensor: torch.Tensor, slots: int, tokens: int) -> torch.Tensor:
     out = _empty(tensor, slots, tokens)
-    out[: tensor.shape[0], :, : tensor.shape[2]] = tensor
+    kept = min(slots, tensor.shape[0])
+    out[:kept, :, : tensor.shape[2]] = tensor[:kept]
     return out
 
 

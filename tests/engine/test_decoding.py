@@ -169,3 +169,23 @@ def test_few_tokens_in_the_slots_only_make_answers_wait(models):
     narrow, _ = generate(model, asked, slots=8, tokens=1)
     wide, _ = generate(model, asked, slots=8)
     assert [stream.ids for stream in narrow] == [stream.ids for stream in wide]
+
+
+def test_a_long_prompt_does_not_make_all_slots_long():
+    from halueval.engine.slots import Slots
+    from halueval.engine.tree import Layer, Prefilled
+
+    def prompt(length):
+        keys = torch.arange(float(length)).reshape(1, 1, length, 1)
+        return Prefilled([Layer(keys, keys + 0.5)], torch.arange(length), torch.zeros(3))
+
+    slots = Slots()
+    for _ in range(64):
+        slots.add(prompt(3), 40)
+    for slot in reversed(range(2, 64)):
+        slots.drop(slot)
+    slots.add(prompt(50), 6000)
+    held = slots._layers[0].keys
+    assert held.shape[0] * held.shape[2] < 8 * 6100
+    assert held[2, 0, :50, 0].tolist() == list(range(50))
+    assert held[1, 0, :3, 0].tolist() == [0, 1, 2]
