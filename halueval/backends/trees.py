@@ -119,7 +119,7 @@ class Trees:
         """Answer the requests of a batch."""
         work: Work = batch.work
         if self._runner is None:
-            self._runner = TreeRunner(self.model, self.kinds, whole=work.budget.whole)
+            self._runner = TreeRunner(self.model, self.kinds, whole=min(work.budget.whole, work.budget.scored))
         streams: dict[int, list[Stream]] = {}
         scores: Mapping[int, TokenScores | FailedResponse] = {}
         while True:

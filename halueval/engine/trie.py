@@ -140,9 +140,11 @@ class _Planner:
 
     def is_one_pass(self, part: _Range) -> bool:
         """Whether a range is computed whole."""
-        if part.stop - part.start == 1:
-            return True
         tokens = self.cost(part.start, part.stop, part.depth)
+        if part.stop - part.start == 1:
+            # A text longer than that is computed as a root, which is cut into pieces: its mask and its logits would
+            # otherwise grow with its length.
+            return tokens <= max(self.limits.tokens, self.limits.whole)
         if self.fits(part.start, part.stop, tokens, self.limits.tokens):
             return True
         mostly_stem = 2 * (self.stem(part) - part.depth) >= tokens
@@ -151,6 +153,10 @@ class _Planner:
     def split(self, part: _Range) -> Iterator[_Range]:
         """The subtrees of a range that is too large for one pass, on a root where that pays."""
         depth, root = self.stem(part), part.root
+        if part.stop - part.start == 1:
+            root = Root(self.fed[part.start][:depth], part.root, self.wanted(part, depth))
+            yield _Range(part.start, part.stop, root, depth)
+            return
         length = depth - part.depth
         tokens = self.cost(part.start, part.stop, part.depth)
         passes = max((tokens - length) // self.limits.tokens + 1, 2)
@@ -208,7 +214,7 @@ def plan_passes(rows: Sequence[Row], limits: Limits) -> list[Pass]:
 
     Args:
         rows: what is scored; a row with `num_scored` 0 is a prompt to generate from.
-        limits: of one pass; a single row above them stands alone.
+        limits: of one pass; a single row longer than them stands on a root of its own.
 
     Returns:
         Passes in depth-first order, so that the roots needed at any moment are one chain. Every row is in

@@ -297,6 +297,8 @@ def test_a_head_with_other_labels_keeps_their_names(tmp_path):
     assert math.fsum(math.exp(v) for v in response.logprobs.values()) == pytest.approx(1, abs=1e-5)
 
 
+ROUNDING = {"t5": 2e-3}
+"""T5 does not scale its attention; with weights three times the usual size float32 rounds its logits that far off."""
 SOURCES = st.sampled_from(["The capital of France", "A film was", "she said that it was not true, or was it?", ""])
 CONTINUATIONS = st.sampled_from([" Paris", " reviewed as good.", " x", "本", " capital of Italy is Rome"])
 SCORED = st.builds(LoglikelihoodRequest, SOURCES, CONTINUATIONS)
@@ -314,7 +316,7 @@ def test_requests_score_and_draw_alike_alone_and_in_company(models, name):
     def check(asked, batch_size):
         for request, response in zip(asked, answers(backend, asked, batch_size=batch_size), strict=True):
             (alone,) = run(backend, [request])
-            assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4, rel=2e-6)
+            assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=ROUNDING.get(name, 1e-4), rel=2e-6)
             assert getattr(response, "text", None) == getattr(alone, "text", None)
 
     check()

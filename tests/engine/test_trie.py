@@ -146,3 +146,12 @@ def test_deeply_nested_rows_need_no_recursion():
     passes = plan_passes(rows, Limits(tokens=64, whole=64, scored=64))
     assert sum(len(part.rows) for part in passes) == 1100
     assert len(passes[-1].root.chain()) > 10
+
+
+def test_a_long_text_is_computed_as_a_root_in_pieces():
+    text = Row(tuple(range(5000)), 4999)
+    (part,) = plan_passes([text], Limits(tokens=384, whole=1024, scored=2048))
+    assert part.root.ids == text.fed[:-1]
+    assert len(part.root.wanted) == 4998
+    (short,) = plan_passes([Row(tuple(range(1024)), 1023)], Limits(tokens=384, whole=1024, scored=2048))
+    assert short.root is None
