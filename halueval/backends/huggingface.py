@@ -16,6 +16,7 @@ from halueval.backends.trees import Trees
 from halueval.engine.accounting import Accounting
 from halueval.engine.batching import Budget
 from halueval.engine.memory import cache_bytes_per_token, default_budget, peak_memory_bytes
+from halueval.engine.products import pack_products
 from halueval.engine.selfcheck import check_trees
 from halueval.engine.utilisation import matmul_rate
 from halueval.errors import ModelError
@@ -71,6 +72,7 @@ class HuggingFaceBackend:
         )
         if located.adapter is not None:
             self._check_adapter(str(located.adapter))
+        self.packed_layers = pack_products(self.model)
         self.family = self._family()
 
     @property
@@ -129,7 +131,8 @@ class HuggingFaceBackend:
 
     def matmul_rate(self) -> float | None:
         """Floating-point operations a second of a large matrix product in the weights' dtype, measured once."""
-        return matmul_rate(self.model.device, self.model.dtype, cache_dir() / "matmul-rates.json")
+        cache = cache_dir() / "matmul-rates.json"
+        return matmul_rate(self.model.device, self.model.dtype, cache, packed=self.packed_layers > 0)
 
     def peak_memory_bytes(self) -> int:
         """Largest memory used so far, on the model's device."""

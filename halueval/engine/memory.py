@@ -28,9 +28,9 @@ OUT_OF_MEMORY = "out of memory with this request alone"
 
 CPU_TOKENS = 4096
 """Padded tokens of a pass on a CPU: enough to keep the cores in matrix products, small enough for caches."""
-CPU_TREE, CPU_WHOLE, CPU_SLOTS, CPU_SLOT_TOKENS = 384, 1024, 64, 2**15
-"""Of a pass over a tree on a CPU. Measured on two cores with 135 million parameters: from 256 to 512 tokens the
-rate of matrix products is flat, below it falls, and above it attention to unrelated tokens costs more."""
+CPU_TREE, CPU_WHOLE, CPU_SLOTS, CPU_SLOT_TOKENS = 192, 1024, 64, 2**15
+"""Of a pass over a tree on a CPU. Measured on two cores with 135 million parameters: from 128 tokens on the rate of
+matrix products is nearly flat, and attention to unrelated tokens costs more the larger the pass is."""
 CPU_BATCH_WORK = 2**14 * 2**29
 """Tokens times bytes of weights of a batch on a CPU: half a minute's work, which is what a kill may cost."""
 DEVICE_TREE, DEVICE_WHOLE, DEVICE_SLOTS = 2048, 4096, 256

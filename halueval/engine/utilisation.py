@@ -56,26 +56,30 @@ class ModelCost:
         return self.per_token * tokens + self.per_pair * pairs + self.per_logits * logits
 
 
-def matmul_rate(device: torch.device, dtype: torch.dtype, cache: Path | None = None) -> float:
+def matmul_rate(device: torch.device, dtype: torch.dtype, cache: Path | None = None, *, packed: bool = False) -> float:
     """Floating-point operations a second in a product of two large matrices, the best of three.
 
     Args:
         device: where the model is.
         dtype: of its weights.
         cache: file in which rates are remembered by device, dtype, threads and torch version; None measures anew.
+        packed: the model multiplies with packed weights (`products`), so that is the rate to measure.
     """
     import torch
 
+    from halueval.engine.products import PackedLinear
+
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{device.type}-{torch.get_num_threads()}"
-    key = f"{name} {dtype} torch-{torch.__version__}"
+    key = f"{name} {dtype} torch-{torch.__version__}{' packed' if packed else ''}"
     known = _read(cache)
     if key in known:
         return known[key]
     left, right = (torch.randn(SIDE, SIDE, device=device).to(dtype) for _ in range(2))
+    layer = PackedLinear(right, None) if packed else None
     best = float("inf")
     for _ in range(REPEATS + 1):  # the first warms up: kernels are chosen and pages are touched
         started = time.perf_counter()
-        product = left @ right
+        product = left @ right if layer is None else layer(left)
         float(product[0, 0])  # waits for the device
         best = min(best, time.perf_counter() - started)
     known[key] = 2 * SIDE**3 / best
