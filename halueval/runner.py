@@ -122,15 +122,23 @@ def _identity(
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
+SHARED_START = 160
+"""Characters by which prompts are held to begin alike: a few dozen tokens, which is worth a root of their own."""
+
+
 def companions(group: Sequence[Prepared]) -> list[list[int]]:
-    """Tasks that ask about the same prompts (the two TruthfulQA figures, say), to be run together.
+    """Tasks whose prompts begin alike (the two TruthfulQA figures, or two tasks with one primer), to be run together.
 
     Returns:
         Numbers of tasks, each in one list, in the order of their first.
     """
     joined: list[tuple[set[str], list[int]]] = []
     for number, prepared in enumerate(group):
-        prompts = {r.context for r in prepared.requests if isinstance(r, LoglikelihoodRequest | GenerationRequest)}
+        prompts = {
+            r.context[:SHARED_START]
+            for r in prepared.requests
+            if isinstance(r, LoglikelihoodRequest | GenerationRequest) and r.context
+        }
         members = [number]
         apart = []
         for known, others in joined:
@@ -239,11 +247,18 @@ def infer(
         "warnings": list(backend.warnings),
         "matmul_flops_per_second": backend.matmul_rate(),
     }
-    budgets = [journal.begin(budget, about) for journal in journals.values()]
+    planned = {i: journal.begin(budget, about) for i, journal in journals.items()}
+    seconds, failed = 0.0, set[str]()
     try:
-        return _run_batches(group, backend, journals, budgets[0], observer)
+        # A journal that was begun under another budget goes on under it, by itself.
+        for own in dict.fromkeys(planned.values()):
+            alike = {i: journal for i, journal in journals.items() if planned[i] == own}
+            planning, missing = _run_batches(group, backend, alike, own, observer)
+            seconds += planning
+            failed |= missing
     finally:
         observer.end()
+    return seconds, failed
 
 
 def _run_batches(
@@ -269,10 +284,14 @@ def _run_batches(
         answers = dict(zip(mine, result.responses, strict=True))
         retry = {key for key, answer in answers.items() if answer == FailedResponse(OUT_OF_MEMORY)}
         failed |= retry
-        sharing = [i for i in journals if wanted[i]]
-        weights = [len(wanted[i]) for i in sharing]
+        new = {i: [key for key in wanted[i] if key not in journals[i].responses] for i in journals}
+        sharing = [i for i in journals if new[i]]
+        weights = [len(new[i]) for i in sharing]
         for i, weight, cost in zip(sharing, weights, result.accounting.shares(weights), strict=True):
-            kept = {key: answers[key] for key in wanted[i] if key not in retry}
+            kept = {key: answers[key] for key in new[i] if key not in retry}
+            # Not a share, but the task's own: what was asked twice counts for both.
+            cost.requests = len(kept)
+            cost.prompts_truncated = sum(getattr(answer, "num_truncated", 0) > 0 for answer in kept.values())
             journals[i].add(kept, cost, seconds * weight / sum(weights))
         progress.rest()
     return planning, failed

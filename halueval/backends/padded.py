@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from halueval.backends.base import Advance, Batch
 from halueval.backends.texts import Texts, attempt
@@ -14,14 +13,14 @@ from halueval.engine.batching import Budget, Cost, plan_batches
 from halueval.engine.decoding import open_stream
 from halueval.engine.encoding import Row
 from halueval.engine.generation import generate_padded
-from halueval.engine.loglikelihood import score_decoder_rows
+from halueval.engine.loglikelihood import TokenScores, response_of, score_decoder_rows
 from halueval.engine.memory import run_halving
 from halueval.engine.rules import TokenRules
+from halueval.engine.utilisation import ModelCost
 from halueval.schema import (
     FailedResponse,
     GenerationRequest,
     LoglikelihoodRequest,
-    LoglikelihoodResponse,
     Request,
     Response,
     RollingRequest,
@@ -42,6 +41,7 @@ class Padded:
     def __init__(self, model: PreTrainedModel, texts: Texts) -> None:
         self.model, self.texts = model, texts
         self.rules = TokenRules.of(model.generation_config)
+        self.cost = ModelCost.of(model)
 
     def plan(self, requests: Sequence[Request], budget: Budget) -> list[Batch]:
         """Batches of one type, longest first."""
@@ -72,9 +72,11 @@ class Padded:
 
     def run(self, batch: Batch, accounting: Accounting, advance: Advance) -> list[Response]:
         """Answer the requests of a batch; out-of-memory halves it and goes on."""
-        generates = isinstance(batch.requests[0], GenerationRequest)
-        run = partial(self._generate if generates else self._score, budget=batch.work, accounting=accounting)
-        responses: list[Response] = list(run_halving(run, batch.requests, self.model.device))
+        if isinstance(batch.requests[0], GenerationRequest):
+            run = partial(self._generate, accounting=accounting)
+            responses: list[Response] = list(run_halving(run, batch.requests, self.model.device))
+        else:
+            responses = self._score(batch.requests, budget=batch.work, accounting=accounting)
         advance(len(responses))
         return responses
 
@@ -82,26 +84,33 @@ class Padded:
         """Rows of all requests together, packed by length; each request's are added up."""
         mine = [self._rows(request) for request in requests]
         flat = [(i, row) for i, rows in enumerate(mine) if not isinstance(rows, FailedResponse) for row in rows]
-        sums: list[list[float]] = [[] for _ in requests]
-        greedy = [True] * len(requests)
+        parts: list[list[TokenScores]] = [[] for _ in requests]
+        failed: dict[int, FailedResponse] = {}
         for part in plan_batches([Cost(len(row.ids), row.num_scored) for _, row in flat], budget):
             rows = [flat[k][1] for k in part]
-            scored = score_decoder_rows(self.model, rows, pad=self.texts.pad, accounting=accounting)
-            for k, score in zip(part, scored, strict=True):
-                sums[flat[k][0]].extend(score.logprobs)
-                greedy[flat[k][0]] &= score.is_greedy
+            run: Any = partial(score_decoder_rows, self.model, pad=self.texts.pad, accounting=accounting)
+            for k, score in zip(part, run_halving(run, rows, self.model.device), strict=True):
+                owner = flat[k][0]
+                if isinstance(score, FailedResponse):
+                    failed[owner] = score
+                else:
+                    parts[owner].append(score)
+            fed = [len(row.fed) for row in rows]
+            pairs, scored = sum(n * (n + 1) // 2 for n in fed), sum(row.num_scored for row in rows)
+            accounting.flops += self.cost.flops(sum(fed), pairs, scored)
         return [
             rows
             if isinstance(rows, FailedResponse)
-            else LoglikelihoodResponse(math.fsum(values), len(values), top, sum(row.num_truncated for row in rows))
-            for rows, values, top in zip(mine, sums, greedy, strict=True)
+            else failed.get(i) or response_of(parts[i], sum(row.num_truncated for row in rows))
+            for i, rows in enumerate(mine)
         ]
 
-    def _generate(
-        self, requests: Sequence[GenerationRequest], *, budget: Budget, accounting: Accounting
-    ) -> list[Response]:
-        prompts = [self.texts.prompt(request) for request in requests]
-        streams = [open_stream(i, request) for i, request in enumerate(requests)]
+    def _generate(self, requests: Sequence[GenerationRequest], *, accounting: Accounting) -> list[Response]:
+        made: list[Any] = [attempt(self.texts.prompt, request) for request in requests]
+        prompts = [row for row in made if not isinstance(row, FailedResponse)]
+        streams = [open_stream(i, r) for i, r in enumerate(requests) if not isinstance(made[i], FailedResponse)]
+        if not streams:
+            return made
         generate_padded(
             self.model,
             prompts,
@@ -111,4 +120,9 @@ class Padded:
             decode=self.texts.decode,
             accounting=accounting,
         )
-        return [s.response(p.num_truncated, self.texts.decode) for s, p in zip(streams, prompts, strict=True)]
+        fed = [len(prompt.fed) + len(stream.ids) for prompt, stream in zip(prompts, streams, strict=True)]
+        steps = sum(len(stream.ids) + 1 for stream in streams)
+        accounting.flops += self.cost.flops(sum(fed), sum(n * (n + 1) // 2 for n in fed), steps)
+        for stream in streams:
+            made[stream.number] = stream.response(made[stream.number].num_truncated, self.texts.decode)
+        return made

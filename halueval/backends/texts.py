@@ -51,8 +51,6 @@ class Texts:
     ) -> None:
         self.tokenizer, self.chat, self.architecture = tokenizer, chat, architecture
         self.input_prefix, self._decoder_start = input_prefix, decoder_start
-        if architecture == "seq2seq":
-            tokenizer.truncation_side = "left"  # keeps the end of the source, where the question stands
         self.window = _window(config, tokenizer)
         self.prefix = _prefix(tokenizer)
         # Masked everywhere, so that any id in the vocabulary serves.
@@ -99,13 +97,17 @@ class Texts:
         bos = self.tokenizer.bos_token
         return text, [] if bos and text.startswith(bos) else self.prefix
 
+    def _leading(self, ids: Sequence[int], prefix: Sequence[int]) -> int:
+        """Special tokens at the front that stay when a context is cut: the tokenizer's, or BOS from a chat template."""
+        return len(prefix) or int(self.chat.apply and ids[:1] == [self.tokenizer.bos_token_id])
+
     def row(self, request: LoglikelihoodRequest) -> Row:
         """A continuation given its context, for a decoder."""
         context, prefix = self.context(request.context)
         head, tail = encode_pair(
             self.encode, context, request.continuation, prefix=prefix, bare_prefix=self.bare_prefix
         )
-        return pair_row(head, tail, window=self.window, num_prefix=len(prefix))
+        return pair_row(head, tail, window=self.window, num_prefix=self._leading(head, prefix))
 
     def prompt(self, request: GenerationRequest) -> Row:
         """A prompt to generate from; for an encoder-decoder its source."""
@@ -113,19 +115,30 @@ class Texts:
         if self.architecture == "seq2seq":
             return prompt_row(*self.source(context))
         ids = [*prefix, *self.encode(context)] or [self.bare_prefix]
-        room = max(self.window - request.max_new_tokens, 1)
+        room = self.window - request.max_new_tokens
+        if room < 1:
+            raise UnscorableError(
+                f"an answer of up to {request.max_new_tokens} tokens leaves no room for a prompt in the model's window "
+                f"of {self.window}; lower max_gen_toks"
+            )
         excess = max(len(ids) - room, 0)
         if excess:
-            kept = min(len(prefix), room - 1)
+            kept = min(self._leading(ids, prefix), room - 1)
             ids = [*ids[:kept], *ids[kept + excess :]]
         return prompt_row(ids, excess)
 
     def source(self, context: str) -> tuple[list[int], int]:
-        """Encoder input with the tokenizer's own special tokens, cut from the left of the text; tokens cut off."""
-        text = self.input_prefix + context
-        full = len(self.tokenizer(text, add_special_tokens=True)["input_ids"])
-        ids = self.tokenizer(text, add_special_tokens=True, truncation=True, max_length=self.window)["input_ids"]
-        return list(ids), full - len(ids)
+        """Encoder input with the tokenizer's own special tokens, cut behind the input prefix; and how much was cut.
+
+        What stays is the end of the text, where the question stands.
+        """
+        ids = list(self.tokenizer(self.input_prefix + context, add_special_tokens=True)["input_ids"])
+        excess = max(len(ids) - self.window, 0)
+        if excess:
+            lead = int(ids[0] == self.tokenizer.bos_token_id)
+            kept = min(lead + len(self.encode(self.input_prefix)), self.window - 1)
+            ids = [*ids[:kept], *ids[kept + excess :]]
+        return ids, excess
 
     def source_and_target(self, request: LoglikelihoodRequest) -> tuple[list[int], Row]:
         """Encoder ids and the decoder row, framed with the special tokens that training used.

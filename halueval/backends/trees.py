@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,10 +11,10 @@ from halueval.backends.base import Advance, Batch
 from halueval.backends.texts import Texts, attempt
 from halueval.engine.accounting import Accounting
 from halueval.engine.attention import AttentionKinds
-from halueval.engine.batching import Budget
-from halueval.engine.decoding import Decoder, Stream, chunks, open_stream
+from halueval.engine.batching import Budget, chunks
+from halueval.engine.decoding import Decoder, Stream, open_stream
 from halueval.engine.encoding import Row
-from halueval.engine.loglikelihood import TokenScores
+from halueval.engine.loglikelihood import TokenScores, response_of
 from halueval.engine.memory import OUT_OF_MEMORY, is_out_of_memory, release
 from halueval.engine.rules import TokenRules
 from halueval.engine.tree import TreeRunner
@@ -24,7 +23,6 @@ from halueval.schema import (
     FailedResponse,
     GenerationRequest,
     LoglikelihoodRequest,
-    LoglikelihoodResponse,
     Request,
     Response,
     RollingRequest,
@@ -76,7 +74,7 @@ class Trees:
 
     def _plan_trees(self, requests: Sequence[Request], wanted: Sequence[int], budget: Budget) -> Iterator[Batch]:
         rows: list[Row] = []
-        numbers: dict[tuple[tuple[int, ...], int], int] = {}
+        numbers: dict[Row, int] = {}
         owners: list[list[int]] = []
         failed: list[int] = []
         reasons: list[FailedResponse] = []
@@ -88,7 +86,7 @@ class Trees:
                 failed.append(i)
                 reasons.append(row)
                 continue
-            number = numbers.setdefault((row.ids, row.num_scored), len(rows))
+            number = numbers.setdefault(row, len(rows))
             if number == len(rows):
                 rows.append(row)
                 owners.append([])
@@ -116,34 +114,53 @@ class Trees:
             yield Batch(indices, tuple(requests[i] for i in indices), tokens, Work(rows, passes, places, budget))
 
     def run(self, batch: Batch, accounting: Accounting, advance: Advance) -> list[Response]:
-        """Answer the requests of a batch."""
-        work: Work = batch.work
+        """Answer the requests of a batch; where memory runs out, fewer answers at a time, then fewer requests."""
+        budget: Budget = batch.work.budget
         if self._runner is None:
-            self._runner = TreeRunner(self.model, self.kinds, whole=min(work.budget.whole, work.budget.scored))
-        streams: dict[int, list[Stream]] = {}
-        scores: Mapping[int, TokenScores | FailedResponse] = {}
+            self._runner = TreeRunner(self.model, self.kinds, whole=min(budget.whole, budget.scored))
         while True:
-            streams.clear()
-            for number, (request, places) in enumerate(zip(batch.requests, work.places, strict=True)):
-                if isinstance(request, GenerationRequest) and not isinstance(places, FailedResponse):
-                    streams.setdefault(places[0], []).append(open_stream(number, request))
             counter = Accounting()
             try:
-                scores = self._decoder(work.budget).run(work.rows, work.passes, streams, counter, advance)
-                break
+                responses = self._attempt(batch, counter, advance)
+                accounting.add(counter)
+                return responses
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or self._decoder(work.budget).num_slots == 1:
+                if not is_out_of_memory(error):
                     raise
             # Outside the handler: the traceback would keep the slots alive.
-            self._halvings += 1
             self._runner.forget()
             release(self.model.device)
+            if self._decoder(budget).num_slots == 1:
+                return self._halved(batch, accounting, advance)
+            self._halvings += 1
             logger.warning(
                 "out of memory on %s while generating; going on with %d answers at a time",
                 self.model.device,
-                self._decoder(work.budget).num_slots,
+                self._decoder(budget).num_slots,
             )
-        accounting.add(counter)
+
+    def _halved(self, batch: Batch, accounting: Accounting, advance: Advance) -> list[Response]:
+        """The halves of a batch by themselves; a request that is alone has failed."""
+        if len(batch.requests) == 1:
+            logger.warning("one request does not fit into the memory of %s", self.model.device)
+            advance(1)
+            return [FailedResponse(OUT_OF_MEMORY)]
+        half = len(batch.requests) // 2
+        out: list[Response] = []
+        for requests in (batch.requests[:half], batch.requests[half:]):
+            found: dict[int, Response] = {}
+            for part in self.plan(requests, batch.work.budget):
+                found.update(zip(part.indices, self.run(part, accounting, advance), strict=True))
+            out += [found[i] for i in range(len(requests))]
+        return out
+
+    def _attempt(self, batch: Batch, accounting: Accounting, advance: Advance) -> list[Response]:
+        work: Work = batch.work
+        streams: dict[int, list[Stream]] = {}
+        for number, (request, places) in enumerate(zip(batch.requests, work.places, strict=True)):
+            if isinstance(request, GenerationRequest) and not isinstance(places, FailedResponse):
+                streams.setdefault(places[0], []).append(open_stream(number, request))
+        scores = self._decoder(work.budget).run(work.rows, work.passes, streams, accounting, advance)
         answers = {stream.number: (stream, places) for places, all_of in streams.items() for stream in all_of}
         return [
             self._response(number, request, places, work, scores, answers)
@@ -178,9 +195,7 @@ class Trees:
             stream, place = answers[number]
             return stream.response(work.rows[place].num_truncated, self.texts.decode)
         parts: list[Any] = [scores[place] for place in places]
-        values = [value for part in parts for value in part.logprobs]
-        cut = sum(work.rows[place].num_truncated for place in places)
-        return LoglikelihoodResponse(math.fsum(values), len(values), all(part.is_greedy for part in parts), cut)
+        return response_of(parts, sum(work.rows[place].num_truncated for place in places))
 
 
 def _limits(budget: Budget) -> Limits:

@@ -7,16 +7,17 @@ run that was killed and started again forms the very same batches, and with them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one request costs: tokens through the network, and tokens whose logits are needed."""
+    """What a request, or several that stay together, cost: tokens fed, tokens whose logits are needed, and rows."""
 
     tokens: int
     scored: int
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +67,35 @@ def plan_batches(costs: Sequence[Cost], budget: Budget) -> list[list[int]]:
     order = sorted(range(len(costs)), key=lambda i: (-costs[i].tokens, -costs[i].scored, i))
     batches: list[list[int]] = []
     current: list[int] = []
-    width = scored = 0
+    width = scored = rows = 0
     for i in order:
         cost = costs[i]
         full = current and (
             (len(current) + 1) * max(width, cost.tokens) > budget.tokens
             or scored + cost.scored > budget.scored
-            or (budget.batch_size is not None and len(current) >= budget.batch_size)
+            or (budget.batch_size is not None and rows + cost.rows > budget.batch_size)
         )
         if full:
             batches.append(current)
-            current, width, scored = [], 0, 0
+            current, width, scored, rows = [], 0, 0, 0
         current.append(i)
         width = max(width, cost.tokens)
         scored += cost.scored
+        rows += cost.rows
     if current:
         batches.append(current)
     return batches
+
+
+def chunks(costs: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Neighbours whose costs add up to `most` at most; one that costs more stands alone."""
+    part: list[int] = []
+    total = 0
+    for i, cost in enumerate(costs):
+        if part and total + cost > most:
+            yield part
+            part, total = [], 0
+        part.append(i)
+        total += cost
+    if part:
+        yield part

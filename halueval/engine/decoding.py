@@ -11,19 +11,21 @@ different rules and the difference sold as a difference of the weights.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from halueval.engine.accounting import Accounting
 from halueval.engine.encoding import Row
-from halueval.engine.loglikelihood import TokenScores
+from halueval.engine.loglikelihood import NO_NUMBER, TokenScores
+from halueval.engine.memory import release
 from halueval.engine.packing import additive
 from halueval.engine.rules import TokenRules
 from halueval.engine.sampling import Sampling, choose, uniforms
 from halueval.engine.slots import Slots
 from halueval.engine.stopping import Decode, cut_at_stop, kept_tokens, stops
-from halueval.engine.tree import Prefilled, TreeRunner
+from halueval.engine.tree import Prefilled, Result, TreeRunner
 from halueval.engine.trie import Pass
 from halueval.schema import FailedResponse, GenerationRequest, GenerationResponse
 
@@ -62,7 +64,7 @@ class Stream:
         elif len(self.ids) >= self.request.max_new_tokens:
             self.reason = "length"
 
-    def response(self, num_truncated: int, decode: Decode) -> GenerationResponse:
+    def response(self, num_truncated: int, decode: Decode) -> GenerationResponse | FailedResponse:
         """The answer without its stop string, and the log-probability of what is kept of it.
 
         The token that ended it is not counted.
@@ -71,7 +73,10 @@ class Stream:
         text, stopped = cut_at_stop(full, self.request.until)
         kept = kept_tokens(self.ids, text, decode) if stopped else len(self.ids)
         assert self.reason is not None
-        return GenerationResponse(text, kept, self.reason, sum(self.logprobs[:kept]), num_truncated)
+        total = sum(self.logprobs[:kept])
+        if not math.isfinite(total):
+            return FailedResponse(NO_NUMBER)
+        return GenerationResponse(text, kept, self.reason, total, num_truncated)
 
 
 def open_stream(number: int, request: GenerationRequest) -> Stream:
@@ -159,7 +164,14 @@ class Decoder:
                 i, prompt = waiting.pop(0)
                 finished(self._admit(prompt, streams[i], slots, active))
             if upcoming is not None and not waiting:
-                results = self.runner.run([rows[i] for i in upcoming.rows], upcoming.root, accounting)
+                results = self._pass(upcoming, rows, accounting)
+                if active.tokens and any(isinstance(result, FailedResponse) for result in results):
+                    # The growing answers hold the memory that is missing: let them end, and give it back.
+                    while active.tokens:
+                        finished(self._step(slots, active, accounting))
+                    slots = Slots()
+                    release(self.runner.model.device)
+                    results = self._pass(upcoming, rows, accounting)
                 for i, result in zip(upcoming.rows, results, strict=True):
                     if isinstance(result, Prefilled):
                         waiting.append((i, result))
@@ -170,6 +182,9 @@ class Decoder:
             elif active.tokens:
                 finished(self._step(slots, active, accounting))
         return scores
+
+    def _pass(self, part: Pass, rows: Sequence[Row], accounting: Accounting) -> list[Result]:
+        return self.runner.run([rows[i] for i in part.rows], part.root, accounting)
 
     def _has_room(self, active: _Active, streams: Sequence[Stream], row: Row) -> bool:
         """Whether a prompt's draws may join; the first always may."""
@@ -274,17 +289,3 @@ class _Active:
 
 def _room(row: Row, streams: Sequence[Stream]) -> int:
     return len(row.ids) + max(stream.request.max_new_tokens for stream in streams)
-
-
-def chunks(costs: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Neighbours whose costs add up to `most` at most; one that costs more stands alone."""
-    part: list[int] = []
-    total = 0
-    for i, cost in enumerate(costs):
-        if part and total + cost > most:
-            yield part
-            part, total = [], 0
-        part.append(i)
-        total += cost
-    if part:
-        yield part

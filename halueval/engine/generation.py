@@ -6,7 +6,8 @@ is left to take the likeliest of logits in which only the chosen token remains.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.accounting import Accounting
@@ -17,7 +18,7 @@ from halueval.engine.stopping import Decode
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import GenerationConfig, PreTrainedModel
 
 
 class _Choose:
@@ -50,6 +51,17 @@ class _AllDone:
         import torch
 
         return torch.tensor([stream.reason is not None for stream in self.streams], device=input_ids.device)
+
+
+@contextmanager
+def _nothing_else(model: PreTrainedModel, config: GenerationConfig) -> Iterator[None]:
+    """Let `generate` see this configuration only: it would fill up what is not set with the checkpoint's penalties."""
+    own = model.generation_config
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = own
 
 
 def generate_padded(
@@ -90,7 +102,7 @@ def generate_padded(
         num_beams=1,
     )
     generate: Any = model.generate
-    with torch.inference_mode():
+    with torch.inference_mode(), _nothing_else(model, config):
         output = generate(
             inputs=inputs.to(device),
             attention_mask=mask.to(device),

@@ -10,6 +10,7 @@ Rows are padded side by side here; `tree.py` packs rows that share prefixes, wit
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from halueval.engine.accounting import Accounting
 from halueval.engine.encoding import Row
+from halueval.schema import FailedResponse, LoglikelihoodResponse
 
 if TYPE_CHECKING:
     import torch
@@ -53,6 +55,18 @@ def only_positions(model: PreTrainedModel, index: torch.Tensor) -> Iterator[list
         yield fired
     finally:
         handle.remove()
+
+
+NO_NUMBER = "the model gave no finite log-probability (are its weights whole, and does their dtype hold its numbers?)"
+
+
+def response_of(parts: Sequence[TokenScores], num_truncated: int) -> LoglikelihoodResponse | FailedResponse:
+    """The log-likelihood of a text from the scores of its windows; a failure where one is no finite number."""
+    values = [value for part in parts for value in part.logprobs]
+    total = math.fsum(values) if all(map(math.isfinite, values)) else math.nan
+    if not math.isfinite(total):
+        return FailedResponse(NO_NUMBER)
+    return LoglikelihoodResponse(total, len(values), all(part.is_greedy for part in parts), num_truncated)
 
 
 def token_logprobs(

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from halueval.engine.batching import Budget
@@ -25,6 +26,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 OUT_OF_MEMORY = "out of memory with this request alone"
+
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 CPU_TOKENS = 4096
 """Padded tokens of a pass on a CPU: enough to keep the cores in matrix products, small enough for caches."""
@@ -61,12 +64,26 @@ def release(device: torch.device) -> None:
 
 
 def total_memory(device: torch.device) -> int:
-    """Bytes of memory that the device has in all."""
+    """Bytes of memory that the device has in all; on a CPU no more than the container is given."""
     import torch
 
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).total_memory)
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"), memory_limit(CONTROL_GROUPS))
+
+
+def memory_limit(groups: Path) -> int:
+    """Bytes that a control group lets this process use; beyond any machine where there is no limit.
+
+    Args:
+        groups: where the kernel shows control groups, of the second version or the first.
+    """
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            return int((groups / name).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+    return 2**62
 
 
 def cache_bytes_per_token(config: Any, element: int) -> int:

@@ -66,17 +66,20 @@ def pack_products(model: PreTrainedModel) -> int:
     count = 0
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if type(layer) not in (nn.Linear, Conv1D) or layer.weight.dtype != model.dtype:
+            linear: Any = layer
+            if type(layer) not in (nn.Linear, Conv1D) or linear.weight.dtype != model.dtype:
                 continue
-            weight = layer.weight.t() if isinstance(layer, Conv1D) else layer.weight
-            setattr(parent, name, packed.setdefault(id(layer), PackedLinear(weight, layer.bias)))
+            if id(layer) not in packed:
+                weight = linear.weight.t() if isinstance(layer, Conv1D) else linear.weight
+                packed[id(layer)] = PackedLinear(weight, linear.bias)
+            setattr(parent, name, packed[id(layer)])
             count += 1
     return count
 
 
 def packing_pays(dtype: torch.dtype) -> bool:
     """Whether oneDNN's products are faster here: the geometric mean of a few rows and of many, weights packed."""
-    if dtype not in (torch.float32, torch.bfloat16) or not torch.backends.mkldnn.is_available():
+    if dtype not in (torch.float32, torch.bfloat16) or not torch._C._has_mkldnn:
         return False
     if not all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise")):
         return False

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
 """Largest difference in nats of one token at which a probe counts as equal: rounding reaches a tenth of it."""
 LONGEST_PROBE = 512
-"""Tokens of a probe at most. A sliding window longer than that is taken on trust."""
+"""Tokens of a probe at most. A sliding window longer than that is taken on trust (docs/engine.md says so)."""
 STEPS = 3
 
 
@@ -43,8 +43,8 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
     if isinstance(kinds, str):
         return kinds
     name = model.config.model_type
-    rows = _probe(texts, kinds.window, window)
     try:
+        rows = _probe([[*text, 0, 0] if len(text) < 2 else text for text in texts], kinds.window, window)
         scored, generated = _as_trees(model, kinds, rows)
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError) as error:
         return f"{name} takes no mask of a tree ({type(error).__name__})"

@@ -42,12 +42,12 @@ def stops(ids: Sequence[int], until: Sequence[str], decode: Decode) -> bool:
 
 
 def kept_tokens(ids: Sequence[int], text: str, decode: Decode) -> int:
-    """Fewest tokens whose text holds all of `text`: the stop string's tokens are not counted."""
-    low, high = 0, len(ids)
-    while low < high:
-        middle = (low + high) // 2
-        if len(decode(ids[:middle])) >= len(text):
-            high = middle
-        else:
-            low = middle + 1
-    return low
+    """Fewest tokens that still write all of `text`, taken from the end: the stop string's tokens are not counted.
+
+    The stop string was found when its last token came, so no more than a few tokens are looked at. Halving would be
+    wrong: an unfinished character is written as a mark that the next token takes back.
+    """
+    kept = len(ids)
+    while kept and decode(ids[: kept - 1]).startswith(text):
+        kept -= 1
+    return kept

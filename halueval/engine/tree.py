@@ -6,12 +6,13 @@ rows run one by one, up to rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.accounting import Accounting
 from halueval.engine.attention import AttentionKinds, pass_masks
+from halueval.engine.batching import chunks
 from halueval.engine.encoding import Row
 from halueval.engine.loglikelihood import TokenScores, only_positions, token_logprobs
 from halueval.engine.memory import is_out_of_memory, release, run_halving
@@ -71,11 +72,15 @@ class TreeRunner:
         model: a causal language model that takes 4-D masks.
         kinds: of its attention.
         whole: tokens of a root computed in one piece.
+
+    Attributes:
+        most: tokens of a pass that are known to fit after a larger one did not; None while all have.
     """
 
     def __init__(self, model: PreTrainedModel, kinds: AttentionKinds, *, whole: int) -> None:
         self.model, self.kinds, self.whole = model, kinds, whole
         self.cost = ModelCost.of(model)
+        self.most: int | None = None
         self._chain: dict[Root, Prefix] = {}
 
     def forget(self) -> None:
@@ -93,7 +98,25 @@ class TreeRunner:
         Returns:
             For each row its scores, or its cache and logits, or that it did not fit even alone.
         """
-        return run_halving(lambda part: self._run(part, root, accounting), rows, self.model.device)
+        depth = len(root.ids) if root else 0
+        parts: Iterable[Sequence[Row]] = [rows]
+        if self.most is not None:
+            own = [len(row.ids) - depth for row in rows]
+            parts = [[rows[i] for i in part] for part in chunks(own, self.most)]
+        out: list[Result] = []
+        for part in parts:
+            results = run_halving(lambda some: self._remembering(some, root, accounting), part, self.model.device)
+            out += results
+        return out
+
+    def _remembering(self, rows: Sequence[Row], root: Root | None, accounting: Accounting) -> list[Any]:
+        """One pass; one that does not fit is remembered, so that no later one is tried at that size."""
+        try:
+            return self._run(rows, root, accounting)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                self.most = max(sum(len(row.ids) - (len(root.ids) if root else 0) for row in rows) // 2, 1)
+            raise
 
     def _run(self, rows: Sequence[Row], root: Root | None, accounting: Accounting) -> list[TokenScores | Prefilled]:
         import torch

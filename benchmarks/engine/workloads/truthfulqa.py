@@ -22,13 +22,13 @@ def run(context: Context) -> dict[str, Any]:
     samples = {task: data.samples(task, limit=context.rows, data=path) for task in TASKS}
     harness = Harness(context, {task: (data.choice_rows(found), MULTIPLE_CHOICE) for task, found in samples.items()})
     harness.choose_batch_size([1, 8, 16], limit=min(4, context.rows))
-    rates: list[float] = []
+    rates: list[dict[str, float]] = []
 
     def our_side(number: int) -> Any:
         side = ours.side(context, TASKS, number, "--data", str(path), "--limit", str(context.rows))
         command = [sys.executable, "-m", "benchmarks.engine.floor", str(data.model_directory())]
         measured = json.loads(run_process(command, folder=context.folder, label="matmul").stdout)
-        rates.append(measured["flops_per_second"])
+        rates.append(measured["rates"])
         return side
 
     done = alternate(context, {"lm-eval": harness.side, "halueval": our_side})
@@ -36,7 +36,9 @@ def run(context: Context) -> dict[str, Any]:
     work = floor.count(
         (pair for found in samples.values() for pair in data.choice_pairs(found)), data.model_directory()
     )
-    least = floor.describe(work, floor.read_config(data.model_directory()), median(rates))
+    config = floor.read_config(data.model_directory())
+    slow, fast = sorted(median([rate[name] for rate in rates]) for name in rates[0])
+    least, easier = floor.describe(work, config, fast), floor.describe(work, config, slow)
     last = done["halueval"][-1]
     infer = median([side.detail["engine"]["seconds"]["infer"] for side in done["halueval"]])
     context.goal("scoring, times as fast as lm-eval", result["ratios"]["scoring"], ">=", 20, unit="×")
@@ -44,15 +46,18 @@ def run(context: Context) -> dict[str, Any]:
     found = parity.judge_likelihoods(
         context, ours.likelihoods(last, TASKS), parity.peer_likelihoods(done["lm-eval"][-1])
     )
-    context.goal("inference ÷ floor of distinct tokens", infer / least["seconds"], "<=", 1.5, unit="×")
+    context.goal("inference ÷ floor at the faster products' rate", infer / least["seconds"], "<=", 1.5, unit="×")
+    context.goal("inference ÷ floor at the slower products' rate", infer / easier["seconds"], "<=", 1.5, unit="×")
     floor_with_tokenising = result["sides"]["halueval"]["scoring_median"] / least["seconds"]
     context.notes += [
         f"Data: {source}.",
         f"Floor: {work.distinct:,} distinct prefixes of {work.requested:,} tokens, {least['flops']['total']:.3g} FLOP "
         f"({least['flops']['layers']:.3g} layers, {least['flops']['head']:.3g} head, "
         f"{least['flops']['attention']:.3g} attention) at {least['matmul_flops_per_second'] / 1e9:.0f} GFLOP/s of "
-        f"float32 products with {floor.ROWS} rows: {least['seconds']:.2f} s. Inference took {infer:.2f} s; with "
-        f"tokenising and planning it is {floor_with_tokenising:.2f}× the floor.",
+        f"float32 products with {floor.ROWS} rows: {least['seconds']:.2f} s ({easier['seconds']:.2f} s at "
+        f"{easier['matmul_flops_per_second'] / 1e9:.0f} GFLOP/s, the slower of torch's own and oneDNN's packed "
+        f"products). Inference took {infer:.2f} s; with tokenising and planning it is {floor_with_tokenising:.2f}× the "
+        "floor.",
     ]
     return {**result, "source": source, "parity": found, "floor": least, "engine": last.detail["engine"]}
 
