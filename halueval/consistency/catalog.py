@@ -1,0 +1,70 @@
+"""Which consistency scorers there are: by name, imported when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from halueval.consistency.base import ConsistencyScorer
+from halueval.errors import UsageError, nearest
+
+SCORERS: Mapping[str, str] = {
+    "rouge_precision": "overlap:RougePrecision",
+    "ngram_precision": "overlap:NgramPrecision",
+    "coverage": "extractiveness:Coverage",
+    "density": "extractiveness:Density",
+    "entity_precision": "entity:EntityPrecision",
+    "number_precision": "entity:NumberPrecision",
+    "embedding": "embedding:Embedding",
+    "likelihood": "likelihood:Likelihood",
+    "likelihood_min": "likelihood:LikelihoodMin",
+    "likelihood_pmi": "likelihood:LikelihoodPMI",
+    "likelihood_shuffled": "likelihood:LikelihoodShuffled",
+    "p_yes": "p_yes:PYes",
+    "lite": "lite:Lite",
+    "nli": "nli:Nli",
+    "summac_zs": "summac:SummaCZS",
+    "summac_conv": "summac:SummaCConv",
+    "alignscore": "alignscore:AlignScore",
+    "minicheck": "minicheck:MiniCheck",
+    "hhem": "hhem:HHEM",
+    "judge": "judge:Judge",
+    "factscore": "factscore:FActScore",
+    "length": "controls:Length",
+}
+"""`module:Class` within `halueval.consistency`."""
+
+
+def scorer_names() -> tuple[str, ...]:
+    """All names, in the order of the table."""
+    return tuple(SCORERS)
+
+
+def scorer_class(name: str) -> type[ConsistencyScorer]:
+    """The class behind a name.
+
+    Raises:
+        UsageError: there is no such scorer.
+    """
+    if name not in SCORERS:
+        raise UsageError(f"no consistency scorer {name!r}{nearest(name, SCORERS)}")
+    module, _, attribute = SCORERS[name].partition(":")
+    found: type[ConsistencyScorer] = getattr(importlib.import_module(f"halueval.consistency.{module}"), attribute)
+    return found
+
+
+def create(name: str, options: Mapping[str, Any] | None = None) -> ConsistencyScorer:
+    """Build a scorer with its options.
+
+    Raises:
+        UsageError: no such scorer, or no such option of it.
+    """
+    found = scorer_class(name)
+    allowed = [p for p in inspect.signature(found).parameters if p not in ("args", "kwargs")]
+    for option in options or {}:
+        if option not in allowed:
+            hint = nearest(option, allowed) if allowed else "; it has no options"
+            raise UsageError(f"consistency scorer {name!r}: unknown option {option!r}{hint}")
+    return found(**dict(options or {}))
