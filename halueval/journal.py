@@ -49,8 +49,10 @@ def request_key(request: Request) -> str:
 
 
 def encode_response(response: Response) -> dict[str, Any]:
-    """A response as a JSON object that names its type."""
-    return {"type": TYPE_NAMES[type(response)], **asdict(response)}
+    """A response as a JSON object that names its type; log-probabilities of single tokens are left out."""
+    fields = asdict(response)
+    fields.pop("token_logprobs", None)  # thousands of numbers that no figure of a run reads
+    return {"type": TYPE_NAMES[type(response)], **fields}
 
 
 def decode_response(value: Mapping[str, Any]) -> Response:

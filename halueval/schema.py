@@ -139,13 +139,15 @@ Request = LoglikelihoodRequest | RollingRequest | GenerationRequest | Classifica
 class LoglikelihoodResponse:
     """Natural-log probability of a continuation or text, summed over its tokens.
 
-    `num_truncated` counts context tokens dropped from the left to fit the model's window.
+    `num_truncated` counts context tokens dropped from the left to fit the model's window. `token_logprobs` are the
+    terms of the sum; they are there while the model is at hand, and are not stored.
     """
 
     loglikelihood: float
     num_tokens: int
     is_greedy: bool = False
     num_truncated: int = 0
+    token_logprobs: tuple[float, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,8 @@ def response_of(parts: Sequence[TokenScores], num_truncated: int) -> Loglikeliho
     total = math.fsum(values) if all(map(math.isfinite, values)) else math.nan
     if not math.isfinite(total):
         return FailedResponse(NO_NUMBER)
-    return LoglikelihoodResponse(total, len(values), all(part.is_greedy for part in parts), num_truncated)
+    greedy = all(part.is_greedy for part in parts)
+    return LoglikelihoodResponse(total, len(values), greedy, num_truncated, tuple(values))
 
 
 def token_logprobs(

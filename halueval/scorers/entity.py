@@ -52,7 +52,7 @@ class _EntityPrecision(MeanScorer):
             UsageError: spaCy or the named pipeline is not installed.
         """
         self._language = language
-        self._pipeline: Any = _load_spacy(self.name, spacy_model) if spacy_model else None
+        self._pipeline: Any = load_spacy(self.name, spacy_model) if spacy_model else None
 
     def best(self, answer: str, texts: Sequence[str]) -> Score:
         """Best precision over the texts."""
@@ -63,9 +63,7 @@ class _EntityPrecision(MeanScorer):
         return Score(max(result.value for result in results))
 
     def _with_spacy(self, answer: str, source: str, language: str) -> Precision:
-        entities = {squeeze(entity.text).lower(): entity.text for entity in self._pipeline(answer).ents}
-        text = squeeze(source).lower()
-        return Precision(len(entities), tuple(e for key, e in entities.items() if key not in text))
+        return spacy_precision(self._pipeline, answer, source)
 
 
 class EntityPrecision(_EntityPrecision):
@@ -92,7 +90,19 @@ class EntityPrecisionReference(_EntityPrecision):
         return self.best(outcome.response or "", [r for r in sample.references if r.strip()])
 
 
-def _load_spacy(metric: str, model: str) -> Any:
+def spacy_precision(pipeline: Any, answer: str, source: str) -> Precision:
+    """Compare the entities that a spaCy pipeline finds in an answer with a source, as text."""
+    entities = {squeeze(entity.text).lower(): entity.text for entity in pipeline(answer).ents}
+    text = squeeze(source).lower()
+    return Precision(len(entities), tuple(e for key, e in entities.items() if key not in text))
+
+
+def load_spacy(metric: str, model: str) -> Any:
+    """A spaCy pipeline.
+
+    Raises:
+        UsageError: spaCy or the pipeline is not installed.
+    """
     try:
         spacy = importlib.import_module("spacy")
         return spacy.load(model)

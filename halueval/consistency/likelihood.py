@@ -1,0 +1,198 @@
+"""Likelihood of a claim given its source (BARTScore, Yuan et al. 2021), with any language model.
+
+Four figures, in nats a token, higher is more consistent:
+
+- `likelihood`: mean log p(token | source, what stands before it in the claim);
+- `likelihood_min`: of the least likely token;
+- `likelihood_pmi`: mean log p(token | source) - log p(token | no source): pointwise mutual information, which takes off
+  what is likely anyway;
+- `likelihood_shuffled`: the same against the source with its words in random order, which keeps the words and takes
+  off what they alone make likely.
+
+Sentences of the claim are scored too, each given the source and the sentences before it; with `aggregate: sentences`
+the mean over sentences is the value, and not the mean over tokens. All requests about a source share it in the
+engine. A source beyond the model's window loses its beginning, which is counted; a claim beyond it cannot be scored.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
+from halueval.consistency.language_model import DEFAULT_MODEL, LanguageModel, failure, shared_model
+from halueval.consistency.sentences import sentences as split
+from halueval.errors import UsageError
+from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response, sha256_text
+from halueval.text import is_cjk
+
+PROMPTS = {"en": ("Article: ", "\nSummary:"), "zh": ("文章：", "\n摘要：")}
+"""What stands before the source and before the claim."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """Requests of a pair: the whole claim, each sentence, and the whole claim against something else."""
+
+    whole: LoglikelihoodRequest
+    sentences: tuple[tuple[str, LoglikelihoodRequest], ...]
+    against: LoglikelihoodRequest | None
+
+
+class Likelihood(ConsistencyScorer):
+    """Mean log-likelihood a token.
+
+    Args:
+        model: card, directory or hub id of a causal or encoder-decoder model; the embedded one by default.
+        aggregate: `tokens`, or `sentences` for the mean over sentences of their means.
+        device: as `--device`.
+        dtype: as `--dtype`.
+    """
+
+    name = "likelihood"
+    summary = "mean log p(claim | source) in nats a token (BARTScore, Yuan et al. 2021), with any language model"
+    cost = "model"
+
+    def __init__(
+        self,
+        *,
+        model: str = DEFAULT_MODEL,
+        aggregate: str = "tokens",
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        if aggregate not in ("tokens", "sentences"):
+            raise UsageError(f"{self.name}: aggregate is {aggregate!r}; it must be tokens or sentences")
+        self.aggregate = aggregate
+        self._model: LanguageModel = shared_model(model, device, dtype)
+
+    def identity(self) -> dict[str, str | int]:
+        """With the model's digest, once it is loaded, and the aggregation."""
+        known = {"weights_sha256": self._model.weights_sha256} if self._model.weights_sha256 else {}
+        return {**super().identity(), "model": self._model.model, "aggregate": self.aggregate, **known}
+
+    def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
+        """One for each pair; all requests are planned together."""
+        asked = [self._requests(pair) for pair in pairs]
+        flat = [request for one in asked for request in _all(one)]
+        progress = _Shares(advance, len(flat), len(pairs))
+        known = dict(zip(flat, self._model.ask(flat, progress), strict=True))
+        progress.rest()
+        return [self._verdict(one, [known[request] for request in _all(one)]) for one in asked]
+
+    def _requests(self, pair: Pair) -> _Asked:
+        # An encoder-decoder of summaries was trained on bare sources and targets.
+        plain = self._model.architecture == "seq2seq"
+        context = pair.source.strip() if plain else prompt(pair.source, pair.language)
+        gap = "" if is_cjk(pair.language) else " "
+        claim = pair.claim.strip()
+        sentences = []
+        before = context
+        for sentence in split(claim, pair.language):
+            sentences.append((sentence, LoglikelihoodRequest(before, gap + sentence)))
+            # The decoder of an encoder-decoder cannot be given what stands before, so each sentence begins anew.
+            before = before if plain else before + gap + sentence
+        other = self.other_source(pair)
+        if other is not None:
+            other = other if plain else prompt(other, pair.language)
+        against = None if other is None else LoglikelihoodRequest(other, gap + claim)
+        return _Asked(LoglikelihoodRequest(context, gap + claim), tuple(sentences), against)
+
+    def other_source(self, pair: Pair) -> str | None:
+        """The source whose likelihood is taken off, or None."""
+        return None
+
+    def _verdict(self, asked: _Asked, responses: Sequence[Response]) -> Verdict:
+        problem = failure(responses)
+        if problem:
+            return Verdict.unscored(problem)
+        found = [response for response in responses if isinstance(response, LoglikelihoodResponse)]
+        whole, parts = found[0], found[1 : 1 + len(asked.sentences)]
+        means = [part.loglikelihood / part.num_tokens for part in parts]
+        value = self.value(whole, found[-1] if asked.against else None)
+        if self.aggregate == "sentences":
+            value = math.fsum(means) / len(means)
+        return Verdict(
+            value,
+            sentences=tuple(SentenceScore(t, v) for (t, _), v in zip(asked.sentences, means, strict=True)),
+            truncated=whole.num_truncated,
+            details={"tokens": float(whole.num_tokens), "worst_sentence": min(means)},
+        )
+
+    def value(self, whole: LoglikelihoodResponse, against: LoglikelihoodResponse | None) -> float:
+        """From the claim's log-likelihood given the source, and given the other source."""
+        return whole.loglikelihood / whole.num_tokens
+
+
+class LikelihoodMin(Likelihood):
+    """Log-likelihood of the least likely token."""
+
+    name = "likelihood_min"
+    summary = "log p of the claim's least likely token given the source, in nats"
+
+    def value(self, whole: LoglikelihoodResponse, against: LoglikelihoodResponse | None) -> float:
+        """The minimum over tokens."""
+        return min(whole.token_logprobs)
+
+
+class LikelihoodPMI(Likelihood):
+    """Pointwise mutual information with the source."""
+
+    name = "likelihood_pmi"
+    summary = "mean log p(token | source) - log p(token | no source), in nats"
+
+    def other_source(self, pair: Pair) -> str | None:
+        """No text at all."""
+        return ""
+
+    def value(self, whole: LoglikelihoodResponse, against: LoglikelihoodResponse | None) -> float:
+        """The difference a token."""
+        assert against is not None
+        return (whole.loglikelihood - against.loglikelihood) / whole.num_tokens
+
+
+class LikelihoodShuffled(LikelihoodPMI):
+    """The same against the source in random order; the order follows from the source's own digest."""
+
+    name = "likelihood_shuffled"
+    summary = "mean log p(token | source) - log p(token | source with its words shuffled), in nats"
+
+    def other_source(self, pair: Pair) -> str | None:
+        """Its words, or its characters where no white space parts words, in random order."""
+        parts = list(pair.source) if is_cjk(pair.language) else pair.source.split()
+        random.Random(sha256_text(pair.source)).shuffle(parts)  # noqa: S311  # an order, not a secret
+        return ("" if is_cjk(pair.language) else " ").join(parts)
+
+
+def prompt(source: str, language: str) -> str:
+    """The source as the model reads it, up to where the claim begins."""
+    before, after = PROMPTS["zh" if is_cjk(language) else "en"]
+    return f"{before}{source.strip()}{after}"
+
+
+def _all(asked: _Asked) -> list[LoglikelihoodRequest]:
+    against = [asked.against] if asked.against else []
+    return [asked.whole, *(request for _, request in asked.sentences), *against]
+
+
+class _Shares:
+    """Turns progress in requests into progress in pairs."""
+
+    def __init__(self, advance: Advance, requests: int, pairs: int) -> None:
+        self._advance, self._requests, self._pairs = advance, requests, pairs
+        self._done = self._told = 0
+
+    def __call__(self, requests: int) -> None:
+        self._done = min(self._done + requests, self._requests)
+        self._tell(self._pairs * self._done // max(self._requests, 1))
+
+    def rest(self) -> None:
+        """All is done."""
+        self._tell(self._pairs)
+
+    def _tell(self, pairs: int) -> None:
+        if pairs > self._told:
+            self._advance(pairs - self._told)
+            self._told = pairs

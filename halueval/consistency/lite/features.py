@@ -1,0 +1,209 @@
+"""What `lite` looks at: how a claim's words, names, numbers, word pairs and vectors stand in its source.
+
+Each sentence of the claim is held against the whole source and against the few sentences of it that are nearest in
+words; a claim is described by the mean and the worst of its sentences. The larger a feature, the better is the claim
+supported. Missing entities or numbers count as supported: there is nothing to be wrong about.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halueval.consistency.base import Pair
+from halueval.consistency.encoder import SentenceEncoder, Vectors
+from halueval.consistency.extractiveness import fragments
+from halueval.consistency.sentences import sentences
+from halueval.scorers.entities import Support, find_entities
+from halueval.text import unicode_words
+
+NEAREST = 4
+"""Sentences of the source that a sentence of the claim is held against."""
+NEAR = 8
+"""Words within which two content words of the claim should stand in the source too."""
+LONGEST_CLAIM = 40
+"""Sentences of a claim that are looked at."""
+
+_STOP_WORDS = (
+    "a an the this that these those i you he she it we they me him her us them my your his its our their mine yours "
+    "ours theirs myself himself herself itself themselves who whom whose which what where when why how is am are was "
+    "were be been being do does did doing have has had having will would shall should can could may might must of in "
+    "on at by for from to with about into over after before between under again than then there here and or but if "
+    "because as until while so too very just also s t re ve ll d m not no nor only own same both each few more most "
+    "other some such all any said says say"
+)
+_STOP = frozenset(_STOP_WORDS.split())
+_NEGATION = re.compile(r"\b(?:not|no|never|none|nobody|nothing|neither|nor|cannot|without)\b|n['’]t\b|[不没未无]")
+_PRONOUNS = {"he": "m", "him": "m", "his": "m", "himself": "m", "she": "f", "her": "f", "hers": "f", "herself": "f"}
+_PRONOUNS |= dict.fromkeys(("they", "them", "their", "themselves"), "p") | dict.fromkeys(("we", "us", "our"), "w")
+_SUFFIX = re.compile(r"(?:'s|’s|ings?|edly|ed|ies|es|s|ly)$")
+
+OF_SENTENCE = (
+    "content_in_source",
+    "content_nearby",
+    "content_in_nearest",
+    "bigrams",
+    "trigrams",
+    "content_pairs",
+    "entities",
+    "entities_nearby",
+    "numbers",
+    "numbers_nearby",
+    "negation_agrees",
+    "pronouns_nearby",
+    "longest_fragment",
+    "cosine",
+    "token_match",
+    "token_match_worst",
+)
+NAMES = (*(f"{name}_mean" for name in OF_SENTENCE), *(f"{name}_worst" for name in OF_SENTENCE))
+"""Names of the features, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    text: str
+    words: list[str]
+    content: list[str]
+
+    @classmethod
+    def of(cls, text: str, language: str) -> _Sentence:
+        words = unicode_words(text, language)
+        return cls(text, words, [stem(word) for word in words if word not in _STOP])
+
+
+def stem(word: str) -> str:
+    """A word without a common English ending, so that "visited" meets "visit"; short words stay."""
+    return _SUFFIX.sub("", word) if len(word) > 4 and word.isascii() else word
+
+
+class _Source:
+    """A source's sentences, and what of them is looked up again and again."""
+
+    def __init__(self, pair: Pair) -> None:
+        self.language, self.text = pair.language, pair.source
+        self.sentences = [_Sentence.of(text, pair.language) for text in sentences(pair.source, pair.language)]
+        self.words = [word for sentence in self.sentences for word in sentence.words]
+        self.stems = frozenset(word for sentence in self.sentences for word in sentence.content)
+        self.bigrams = set(zip(self.words, self.words[1:], strict=False))
+        self.trigrams = set(zip(self.words, self.words[1:], self.words[2:], strict=False))
+        self.support = Support(pair.source, pair.language)
+        held: dict[str, int] = {}
+        for sentence in self.sentences:
+            for word in set(sentence.content):
+                held[word] = held.get(word, 0) + 1
+        self.weight = {word: math.log(1 + len(self.sentences) / count) for word, count in held.items()}
+        places: dict[str, list[int]] = {}
+        at = 0
+        for sentence in self.sentences:
+            for word in sentence.words:
+                if word not in _STOP:
+                    places.setdefault(stem(word), []).append(at)
+                at += 1
+        self.places = places
+
+    def nearest(self, claim: _Sentence) -> list[_Sentence]:
+        """The sentences that share most with one of the claim, rare words counting more; best first."""
+        wanted = set(claim.content)
+        overlap = [sum(self.weight[word] for word in wanted.intersection(s.content)) for s in self.sentences]
+        order = sorted(range(len(overlap)), key=lambda i: (-overlap[i], i))
+        return [self.sentences[i] for i in order[:NEAREST]]
+
+    def stand_near(self, first: str, second: str) -> bool:
+        """Whether two words stand within a few words of each other somewhere."""
+        return any(abs(a - b) <= NEAR for a in self.places.get(first, ()) for b in self.places.get(second, ()))
+
+
+def features(pairs: Sequence[Pair], encoder: SentenceEncoder) -> NDArray[np.float64]:
+    """Features of pairs; shape (len(pairs), len(NAMES)).
+
+    Args:
+        pairs: with a source and a claim that hold something.
+        encoder: for the vectors of sentences and tokens.
+    """
+    todo = [(pair, _Source(pair)) for pair in pairs]
+    claims = [
+        [_Sentence.of(text, pair.language) for text in sentences(pair.claim, pair.language)[:LONGEST_CLAIM]]
+        for pair in pairs
+    ]
+    near = [[source.nearest(s) for s in claim] for (_, source), claim in zip(todo, claims, strict=True)]
+    texts = list(
+        dict.fromkeys(
+            text
+            for claim, chosen in zip(claims, near, strict=True)
+            for sentence, nearest in zip(claim, chosen, strict=True)
+            for text in (sentence.text, *(other.text for other in nearest))
+        )
+    )
+    vectors = dict(zip(texts, encoder.tokens(texts), strict=True))
+    rows = []
+    for (_, source), claim, chosen in zip(todo, claims, near, strict=True):
+        table = np.array([_sentence(s, n, source, vectors) for s, n in zip(claim, chosen, strict=True)])
+        rows.append([*table.mean(axis=0), *table.min(axis=0)])
+    return np.array(rows)
+
+
+def _sentence(
+    claim: _Sentence, nearest: Sequence[_Sentence], source: _Source, vectors: dict[str, Vectors]
+) -> list[float]:
+    nearby = frozenset(word for sentence in nearest for word in sentence.content)
+    first = frozenset(nearest[0].content) if nearest else frozenset()
+    nearby_text = "\n".join(sentence.text for sentence in nearest)
+    entities = find_entities(claim.text, source.language, source.text)
+    numbers = [entity for entity in entities if entity.kind in ("number", "date")]
+    names = [entity for entity in entities if entity.kind not in ("number", "date")]
+    near_support = Support(nearby_text, source.language)
+    negated = bool(_NEGATION.search(claim.text.lower()))
+    near_words = [word for sentence in nearest for word in sentence.words]
+    mine = {_PRONOUNS[word] for word in claim.words if word in _PRONOUNS}
+    theirs = {_PRONOUNS[word] for word in near_words if word in _PRONOUNS}
+    pairs = list(zip(claim.content, claim.content[1:], strict=False))
+    copied = fragments(claim.words, near_words)
+    cosine, match, worst = _similarity(claim, nearest, vectors)
+    return [
+        _share([word in source.stems for word in claim.content]),
+        _share([word in nearby for word in claim.content]),
+        _share([word in first for word in claim.content]),
+        _share([pair in source.bigrams for pair in zip(claim.words, claim.words[1:], strict=False)]),
+        _share([t in source.trigrams for t in zip(claim.words, claim.words[1:], claim.words[2:], strict=False)]),
+        _share([source.stand_near(*pair) for pair in pairs]),
+        _share([source.support.has(entity) for entity in names]),
+        _share([near_support.has(entity) for entity in names]),
+        _share([source.support.has(entity) for entity in numbers]),
+        _share([near_support.has(entity) for entity in numbers]),
+        float(not nearest or negated == bool(_NEGATION.search(nearest[0].text.lower()))),
+        float(mine <= theirs),
+        max(copied, default=0) / max(len(claim.words), 1),
+        cosine,
+        match,
+        worst,
+    ]
+
+
+def _share(found: Sequence[bool]) -> float:
+    return sum(found) / len(found) if found else 1.0
+
+
+def _similarity(
+    claim: _Sentence, nearest: Sequence[_Sentence], vectors: dict[str, Vectors]
+) -> tuple[float, float, float]:
+    """Best cosine of whole sentences, and mean and least best cosine of the claim's tokens (BERTScore's precision)."""
+    mine = vectors[claim.text]
+    theirs = [vectors[sentence.text] for sentence in nearest]
+    theirs = [tokens for tokens in theirs if len(tokens)]
+    if not len(mine) or not theirs:
+        return 0.0, 0.0, 0.0
+    own = _unit(mine.mean(axis=0))
+    cosine = max(float(own @ _unit(tokens.mean(axis=0))) for tokens in theirs)
+    best = (mine @ np.concatenate(theirs).T).max(axis=1)
+    return cosine, float(best.mean()), float(best.min())
+
+
+def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
+    length = float(np.linalg.norm(vector))
+    return vector / length if length else vector
