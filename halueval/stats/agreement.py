@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from halueval.stats.bootstrap import Replicates
 from halueval.stats.intervals import Resampler
-from halueval.stats.weighted import RELATIVE_ZERO, midranks, ratio, spread, tied_pairs, weighted_pearson
+from halueval.stats.weighted import midranks, ratio, spread, tied_pairs, weighted_pearson
 
 FloatArray = NDArray[np.float64]
 Statistic = Callable[[FloatArray], FloatArray]
