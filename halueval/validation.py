@@ -136,11 +136,30 @@ def _best(verdicts: Sequence[Verdict]) -> Verdict:
     return max(with_value, key=lambda v: v.value if v.value is not None else 0.0) if with_value else verdicts[0]
 
 
-def evaluate(scored: Scored, annotated: AnnotatedSet, settings: Settings = DEFAULTS) -> Evaluation:
-    """Figures of a scorer on a set; each without a value where no row, or too few, could be scored."""
+Controls = dict[str, tuple[int, Agreement]]
+
+
+def evaluate(
+    scored: Scored,
+    annotated: AnnotatedSet,
+    settings: Settings = DEFAULTS,
+    known: dict[tuple[str, bytes], Controls] | None = None,
+) -> Evaluation:
+    """Figures of a scorer on a set; each without a value where no row, or too few, could be scored.
+
+    Args:
+        scored: see `score_rows`.
+        annotated: the same set.
+        settings: of the intervals.
+        known: controls computed before, by set and rows; what is computed here is added.
+    """
+    known = {} if known is None else known
     mask = np.isfinite(scored.values)
     rows = [row for row, kept in zip(annotated.rows, mask, strict=True) if kept]
     values = scored.values[mask]
+    key = annotated.spec.name, mask.tobytes()
+    if key not in known:
+        known[key] = dict(_controls(rows, annotated.spec.language, settings))
     own = None
     if scored.threshold is not None:
         own = _at_threshold(values, rows, scored.threshold, settings)
@@ -148,7 +167,7 @@ def evaluate(scored: Scored, annotated: AnnotatedSet, settings: Settings = DEFAU
         scored=scored,
         annotated=annotated,
         agreement=agree(values, rows, settings),
-        controls=dict(_controls(rows, annotated.spec.language, settings)),
+        controls=known[key],
         by_error_type=_strata(values, rows, error_type_masks(rows), settings),
         by_sentences=_strata(values, rows, sentence_masks(rows, annotated.spec.language), settings),
         own_threshold=own,
@@ -301,11 +320,12 @@ def validate(
         ModelError: a scorer's model cannot be had.
     """
     firsts: dict[str, Scored] = {}
+    known: dict[tuple[str, bytes], Controls] = {}
     for scorer in scorers:
         for annotated in sets:
             name = annotated.spec.name
             scored = score_rows(scorer, annotated, watch(scorer.name, name, count_pairs(annotated)))
-            made = evaluate(scored, annotated, settings)
+            made = evaluate(scored, annotated, settings, known)
             if compared and name in firsts:
                 comparison = compare(firsts[name], scored, annotated, settings)
                 made = replace(made, compared={firsts[name].scorer: comparison})

@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Unknown commands are answered with the nearest one."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0].replace("_", "-") not in COMMANDS:
             from halueval.errors import nearest
 
             ctx.fail(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}")

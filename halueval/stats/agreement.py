@@ -88,28 +88,44 @@ def spearman(scores: FloatArray, human: FloatArray) -> Measure:
 
 
 def kendall(scores: FloatArray, human: FloatArray) -> Measure:
-    """Kendall's tau-b (ties taken out of both scales). Above `MAX_PAIRWISE` rows it has no interval.
+    """Kendall's tau-b (ties taken out of both scales).
 
-    Arguments as `pearson`.
+    With two human values it follows from ranks; with more, above `MAX_PAIRWISE` rows, it has no interval. Arguments
+    as `pearson`.
     """
     x, y = _pair(scores, human)
-    many = f"more than {MAX_PAIRWISE:,} rows: an interval of Kendall's tau needs all pairs at once"
+    binary = len(np.unique(y)) == 2
+    concordance = _binary_concordance if binary else _pairwise_concordance
 
     def statistic(weights: FloatArray) -> FloatArray:
-        concordance = np.zeros(len(weights))
-        step = max(1, 8_000_000 // max(len(x), 1))
-        for start in range(0, len(x), step):
-            block = slice(start, start + step)
-            # Single precision holds these whole numbers exactly: they stay below 2**24.
-            signs = np.sign(x[block, None] - x) * np.sign(y[block, None] - y)
-            partial = (weights.astype(np.float32) @ signs.astype(np.float32).T).astype(np.float64)
-            concordance += (partial * weights[:, block]).sum(axis=1)
         total = weights.sum(axis=1)
-        pairs = total * (total - 1)
-        left = [pairs - tied_pairs(values, weights) for values in (x, y)]
-        return ratio(concordance, left[0], left[1])
+        untied = [total * (total - 1) - tied_pairs(values, weights) for values in (x, y)]
+        return ratio(concordance(x, y, weights), untied[0], untied[1])
 
-    return Measure(statistic, _problem(x, y), many if len(x) > MAX_PAIRWISE else None)
+    many = f"more than {MAX_PAIRWISE:,} rows: an interval of Kendall's tau needs all pairs at once"
+    return Measure(statistic, _problem(x, y), many if len(x) > MAX_PAIRWISE and not binary else None)
+
+
+def _binary_concordance(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
+    """Ordered pairs that agree minus those that disagree, from the rank sum of the rows with the larger y."""
+    larger = weights * (y == y.max())
+    p = larger.sum(axis=1)
+    q = weights.sum(axis=1) - p
+    above = (larger * midranks(x[None], weights)).sum(axis=1) - p * (p + 1) / 2
+    return np.asarray(2 * (2 * above - p * q))
+
+
+def _pairwise_concordance(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
+    """The same from all pairs, a block of rows at a time."""
+    out = np.zeros(len(weights))
+    step = max(1, 8_000_000 // max(len(x), 1))
+    # Single precision holds these whole numbers exactly: they stay below 2**24.
+    drawn = weights.astype(np.float32)
+    for start in range(0, len(x), step):
+        block = slice(start, start + step)
+        signs = np.sign(x[block, None] - x) * np.sign(y[block, None] - y)
+        out += ((drawn @ signs.astype(np.float32).T).astype(np.float64) * weights[:, block]).sum(axis=1)
+    return out
 
 
 def partial_pearson(scores: FloatArray, human: FloatArray, groups: Sequence[str]) -> Measure:

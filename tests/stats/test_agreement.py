@@ -33,6 +33,16 @@ def test_correlations_are_scipys(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
+def test_kendall_with_two_human_values_is_the_same_from_ranks(seed):
+    x, y = arrays(seed)
+    labels = (y >= 0.5).astype(float)
+    assert value(a.kendall(x, labels), 40) == pytest.approx(stats.kendalltau(x, labels)[0], abs=1e-12)
+    weights = np.random.default_rng(seed).integers(0, 3, (5, 40)).astype(float)
+    pairwise = a._pairwise_concordance(x, labels, weights)
+    assert a._binary_concordance(x, labels, weights) == pytest.approx(pairwise)
+
+
+@pytest.mark.parametrize("seed", range(5))
 def test_ranking_figures_are_scikit_learns(seed):
     x, y = arrays(seed)
     labels = y >= 0.5
