@@ -177,10 +177,18 @@ def validation_markdown(record: Record, level: int = 2) -> str:
 STRATA = {"by_error_type": "inconsistent claims with this error", "by_sentences": "sentences of the claim"}
 
 
+SMALLEST_STRATUM = 10
+"""Fewer rows are left to the JSON."""
+
+
 def _strata(record: Record, set_name: str, kind: str) -> str:
     """ROC AUC within each stratum, a column a scorer; nothing where the set has fewer than two strata."""
     entries = {scorer: by_set[set_name] for scorer, by_set in record.items() if set_name in by_set}
-    names = list(dict.fromkeys(name for entry in entries.values() for name in entry[kind]))
+    names = list(
+        dict.fromkeys(
+            name for entry in entries.values() for name, part in entry[kind].items() if part["n"] >= SMALLEST_STRATUM
+        )
+    )
     if len(names) < 2:
         return ""
     rows = []

@@ -10,48 +10,31 @@ inconsistent claims, ranked by falling score negated; a scorer that knows nothin
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from halueval.stats.bootstrap import Replicates
-from halueval.stats.intervals import Resampler
+from halueval.stats.measure import Figure, FloatArray, Measure, estimate, pair_arrays, problem_of
 from halueval.stats.weighted import midranks, ratio, spread, tied_pairs, weighted_pearson
 
-FloatArray = NDArray[np.float64]
-Statistic = Callable[[FloatArray], FloatArray]
-"""Weights of shape (b, n) to figures of shape (b,), NaN where undefined."""
+__all__ = [
+    "Figure",
+    "Measure",
+    "average_precision",
+    "balanced_accuracy",
+    "choose_threshold",
+    "estimate",
+    "kendall",
+    "partial_pearson",
+    "partial_spearman",
+    "pearson",
+    "roc_auc",
+    "spearman",
+]
 
 MAX_PAIRWISE = 4096
 """Most rows for which Kendall's interval is computed: it needs a matrix of all pairs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """A figure of given arrays, or the reason why there is none.
-
-    Attributes:
-        statistic: weights of shape (b, n) to figures of shape (b,).
-        problem: why the figure is undefined for these arrays; None where it is defined.
-        no_interval: why it is not resampled; None where it is.
-    """
-
-    statistic: Statistic
-    problem: str | None = None
-    no_interval: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A value with its 95 % interval; None where there is none, with the reason."""
-
-    value: float | None
-    ci_low: float | None = None
-    ci_high: float | None = None
-    reason: str | None = None
 
 
 def pearson(scores: FloatArray, human: FloatArray) -> Measure:
@@ -64,8 +47,8 @@ def pearson(scores: FloatArray, human: FloatArray) -> Measure:
     Raises:
         ValueError: arrays of different length.
     """
-    x, y = _pair(scores, human)
-    problem = _problem(x, y)
+    x, y = pair_arrays(scores, human)
+    problem = problem_of(x, y)
     columns = np.column_stack([_centred(x), _centred(y)])
     table = np.column_stack([columns, columns**2, columns.prod(axis=1)])
 
@@ -79,12 +62,12 @@ def pearson(scores: FloatArray, human: FloatArray) -> Measure:
 
 def spearman(scores: FloatArray, human: FloatArray) -> Measure:
     """Spearman's correlation: Pearson's of mid-ranks, taken anew in every resample. Arguments as `pearson`."""
-    x, y = _pair(scores, human)
+    x, y = pair_arrays(scores, human)
 
     def statistic(weights: FloatArray) -> FloatArray:
         return weighted_pearson(midranks(x[None], weights), midranks(y[None], weights), weights)
 
-    return Measure(statistic, _problem(x, y))
+    return Measure(statistic, problem_of(x, y))
 
 
 def kendall(scores: FloatArray, human: FloatArray) -> Measure:
@@ -93,7 +76,7 @@ def kendall(scores: FloatArray, human: FloatArray) -> Measure:
     With two human values it follows from ranks; with more, above `MAX_PAIRWISE` rows, it has no interval. Arguments
     as `pearson`.
     """
-    x, y = _pair(scores, human)
+    x, y = pair_arrays(scores, human)
     binary = len(np.unique(y)) == 2
     concordance = _binary_concordance if binary else _pairwise_concordance
 
@@ -103,7 +86,7 @@ def kendall(scores: FloatArray, human: FloatArray) -> Measure:
         return ratio(concordance(x, y, weights), untied[0], untied[1])
 
     many = f"more than {MAX_PAIRWISE:,} rows: an interval of Kendall's tau needs all pairs at once"
-    return Measure(statistic, _problem(x, y), many if len(x) > MAX_PAIRWISE and not binary else None)
+    return Measure(statistic, problem_of(x, y), many if len(x) > MAX_PAIRWISE and not binary else None)
 
 
 def _binary_concordance(x: FloatArray, y: FloatArray, weights: FloatArray) -> FloatArray:
@@ -147,7 +130,7 @@ def partial_spearman(scores: FloatArray, human: FloatArray, groups: Sequence[str
 
 
 def _partial(scores: FloatArray, human: FloatArray, groups: Sequence[str], *, ranks: bool) -> Measure:
-    x, y = _pair(scores, human)
+    x, y = pair_arrays(scores, human)
     if len(groups) != len(x):
         raise ValueError(f"{len(x)} scores and {len(groups)} groups")
     names, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
@@ -167,7 +150,7 @@ def _partial(scores: FloatArray, human: FloatArray, groups: Sequence[str], *, ra
             left = [midranks(values, weights) for values in left]
         return weighted_pearson(left[0], left[1], weights)
 
-    problem = _problem(x, y)
+    problem = problem_of(x, y)
     if problem is None and len(names) < 2:
         problem = "one system only: nothing to hold constant"
     if problem is None and not all(residuals(v, np.ones((1, len(x)))).any() for v in (x, y)):
@@ -182,7 +165,7 @@ def roc_auc(scores: FloatArray, consistent: NDArray[np.bool_]) -> Measure:
         scores: shape (n,).
         consistent: shape (n,), the human label.
     """
-    x, labels = _pair(scores, consistent)
+    x, labels = pair_arrays(scores, consistent)
 
     def statistic(weights: FloatArray) -> FloatArray:
         positive = weights * labels
@@ -200,7 +183,7 @@ def average_precision(scores: FloatArray, consistent: NDArray[np.bool_]) -> Meas
     Sum over distinct scores, from the lowest, of the recall gained times the precision reached, so that rows with
     equal scores are taken together. Arguments as `roc_auc`.
     """
-    x, labels = _pair(scores, consistent)
+    x, labels = pair_arrays(scores, consistent)
     order = np.argsort(x, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(x[order]) != 0])
 
@@ -224,7 +207,7 @@ def balanced_accuracy(scores: FloatArray, consistent: NDArray[np.bool_], thresho
         consistent: shape (n,), the human label.
         threshold: chosen elsewhere; see `choose_threshold`.
     """
-    x, labels = _pair(scores, consistent)
+    x, labels = pair_arrays(scores, consistent)
     above = (x >= threshold).astype(np.float64)
     table = np.column_stack([labels, labels * above, 1 - labels, (1 - labels) * (1 - above)])
 
@@ -251,7 +234,7 @@ def choose_threshold(scores: FloatArray, consistent: NDArray[np.bool_]) -> tuple
     Returns:
         The threshold, and None; or None and the reason.
     """
-    x, labels = _pair(scores, consistent)
+    x, labels = pair_arrays(scores, consistent)
     problem = _class_problem(x, labels)
     if problem is not None:
         return None, problem
@@ -267,59 +250,8 @@ def choose_threshold(scores: FloatArray, consistent: NDArray[np.bool_]) -> tuple
     return float(values[k] / 2 + values[k + 1] / 2), None
 
 
-def estimate(
-    measures: Mapping[str, Measure], clusters: Sequence[str], *, n_resamples: int = 2000, seed: int = 0
-) -> dict[str, Figure]:
-    """Values with percentile bootstrap intervals, all measures from the same draws.
-
-    Args:
-        measures: by name, all of the same n rows.
-        clusters: n names; rows of one are drawn together.
-        n_resamples: replicates.
-        seed: of the draws.
-    """
-    defined = {name: m for name, m in measures.items() if m.problem is None}
-    values = {name: float(m.statistic(np.ones((1, len(clusters))))[0]) for name, m in defined.items()}
-    drawn = [name for name, m in defined.items() if m.no_interval is None and math.isfinite(values[name])]
-    replicates: dict[str, list[FloatArray]] = {name: [] for name in drawn}
-    n_clusters = len(set(clusters))
-    if drawn:
-        for weights in Resampler(clusters, n_resamples, seed).weights():
-            for name in drawn:
-                replicates[name].append(defined[name].statistic(weights))
-    out: dict[str, Figure] = {}
-    for name, measure in measures.items():
-        if measure.problem is not None:
-            out[name] = Figure(None, reason=measure.problem)
-        elif not math.isfinite(values[name]):
-            out[name] = Figure(None, reason="undefined for these rows")
-        elif name not in replicates:
-            out[name] = Figure(values[name], reason=measure.no_interval)
-        else:
-            interval = Replicates(values[name], np.concatenate(replicates[name]), n_clusters).interval()
-            out[name] = Figure(values[name], interval.low, interval.high, interval.reason)
-    return out
-
-
-def _pair(scores: FloatArray, human: NDArray[np.bool_] | FloatArray) -> tuple[FloatArray, FloatArray]:
-    x, y = np.asarray(scores, dtype=np.float64), np.asarray(human, dtype=np.float64)
-    if x.ndim != 1 or x.shape != y.shape:
-        raise ValueError(f"scores of shape {x.shape} and human values of shape {y.shape}; both must be (n,)")
-    return x, y
-
-
-def _problem(x: FloatArray, y: FloatArray) -> str | None:
-    if len(x) < 3:
-        return f"{len(x)} rows: too few"
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return "a score or a human value is not a finite number"
-    if x.min() == x.max():
-        return "all scores are equal"
-    return "all human values are equal" if y.min() == y.max() else None
-
-
 def _class_problem(x: FloatArray, labels: FloatArray, *, constant: bool = True) -> str | None:
-    problem = _problem(x, labels)
+    problem = problem_of(x, labels)
     if problem == "all human values are equal":
         return "all labels are equal"
     return None if problem == "all scores are equal" and not constant and labels.min() != labels.max() else problem

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from halueval.stats.agreement import FloatArray, Measure, pearson
+from halueval.stats.agreement import pearson
 from halueval.stats.bootstrap import replicates_of_difference
+from halueval.stats.measure import DIGITS, FloatArray, Measure
 from halueval.stats.special import student_t_cdf
 
 
@@ -101,6 +102,7 @@ def paired_difference(
     made = replicates_of_difference(
         second.statistic, first.statistic, list(clusters), n_resamples=n_resamples, seed=seed
     )
+    made = replace(made, values=np.round(made.values, DIGITS))
     if not math.isfinite(made.estimate):
         return PairedDifference(None, reason="undefined for these rows")
     interval = made.interval()

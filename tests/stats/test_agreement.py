@@ -247,3 +247,14 @@ def test_a_better_scorer_is_seen():
     assert found.delta > 0.3
     assert found.ci_low > 0
     assert found.p_value < 0.05
+
+
+def test_rounding_is_no_width():
+    # Within each document the score says nothing: every resample has an AUC of one half, up to rounding.
+    x = np.repeat(np.arange(30) / 7, 2)
+    labels = np.array([True, False] * 30)
+    names = [str(i // 2) for i in range(60)]
+    for measure in (a.roc_auc(x, labels), a.pearson(x, labels.astype(float))):
+        figure = a.estimate({"x": measure}, names, n_resamples=200)["x"]
+        assert figure.ci_low is None
+        assert "same figure" in figure.reason
