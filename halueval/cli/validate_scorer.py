@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halueval.errors import UsageError, nearest
+from halueval.errors import IncompleteError, UsageError, nearest
 
 if TYPE_CHECKING:
-    from halueval.annotated.sets import AnnotatedSet
-    from halueval.consistency.base import ConsistencyScorer
     from halueval.job import Observer
     from halueval.report.validation_record import Record
 
@@ -79,6 +77,7 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     """
     from halueval.annotated.sets import load_set
     from halueval.annotated.spec import choose_sets
+    from halueval.consistency import catalog
     from halueval.report.validation import print_validation
     from halueval.report.validation_record import validation_record
     from halueval.validation import Evaluation, Settings, validate
@@ -87,21 +86,29 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     names = list(dict.fromkeys(_split(scorers)))
     if given["compared"] and len(names) < 2:
         raise UsageError("--compare needs two scorers or more")
-    made_scorers = _create(names, given["options"])
+    options = _options(names, given["options"])
+    # Built once now, so that a wrong option is told before the work, and once more each in its turn, so that the
+    # model of one is let go before the next is loaded.
+    called = [catalog.create(name, options[name]).name for name in names]
     made_sets = [
         load_set(name, given["data_dir"], limit=given["limit"], seed=given["seed"])
         for name in choose_sets(_split(sets))
     ]
-    _check_distinct(made_scorers, made_sets)
+    _check_distinct("scorer", called)
+    _check_distinct("annotated set", [annotated.spec.name for annotated in made_sets])
+    scorers_in_turn = (catalog.create(name, options[name]) for name in names)
     settings = Settings(n_resamples=given["n_resamples"], seed=given["seed"])
     bars = _Bars(quiet=quiet)
     done: list[Evaluation] = []
     try:
-        for made in validate(made_scorers, made_sets, settings, compared=given["compared"], watch=bars.watch):
+        for made in validate(scorers_in_turn, made_sets, settings, compared=given["compared"], watch=bars.watch):
             done.append(made)
             if given["json_to"] not in (None, "-"):
                 # After each, so that a later scorer that fails takes nothing with it.
                 _write(given["json_to"], _as_json(validation_record(done)))
+    except KeyboardInterrupt:
+        kept = f"; {given['json_to']} holds them" if done and given["json_to"] not in (None, "-") else ""
+        raise IncompleteError(f"interrupted after {len(done)} results{kept}") from None
     finally:
         bars.end()
     record = validation_record(done)
@@ -117,18 +124,23 @@ def _split(values: tuple[str, ...]) -> list[str]:
     return out
 
 
-def _create(names: list[str], options: tuple[str, ...]) -> list[ConsistencyScorer]:
-    from halueval.consistency import catalog
+def _options(names: list[str], given: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Options by scorer.
+
+    Raises:
+        UsageError: no such scorer, or an option that is not written as it should be.
+    """
+    from halueval.consistency.catalog import SCORERS
 
     for name in names:
-        if name not in catalog.SCORERS:
-            raise UsageError(f"no consistency scorer {name!r}{nearest(name, catalog.SCORERS)}")
+        if name not in SCORERS:
+            raise UsageError(f"no consistency scorer {name!r}{nearest(name, SCORERS)}")
     by_name: dict[str, dict[str, Any]] = {name: {} for name in names}
-    for option in options:
+    for option in given:
         owner, key, value = _parse_option(option, names)
         for name in [owner] if owner else names:
             by_name[name][key] = value
-    return [catalog.create(name, by_name[name]) for name in names]
+    return by_name
 
 
 def _parse_option(text: str, names: list[str]) -> tuple[str | None, str, Any]:
@@ -159,11 +171,10 @@ def _check_targets(given: dict[str, Any]) -> None:
             seen[target] = kind
 
 
-def _check_distinct(scorers: list[ConsistencyScorer], sets: list[AnnotatedSet]) -> None:
-    for kind, names in (("scorer", [s.name for s in scorers]), ("annotated set", [s.spec.name for s in sets])):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise UsageError(f"two of the {kind}s are called {twice[0]!r}; results are told apart by name")
+def _check_distinct(kind: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"two of the {kind}s are called {twice[0]!r}; results are told apart by name")
 
 
 def _as_json(record: Record) -> str:

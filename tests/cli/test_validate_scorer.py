@@ -1,13 +1,16 @@
 """`halueval validate-scorer` on a tiny set, with scorers that need no model."""
 
+import importlib.util
 import json
 import xml.etree.ElementTree as ET
+from pathlib import Path
 
 import pytest
 import yaml
 
 from halueval.consistency import catalog
 from halueval.consistency.base import ConsistencyScorer, Verdict
+from halueval.errors import ModelError
 
 SET = {
     "name": "tiny",
@@ -48,6 +51,20 @@ class Constant(ConsistencyScorer):
         return [Verdict(0.5) for _ in pairs]
 
 
+class Broken(ConsistencyScorer):
+    name = "broken"
+
+    def verdicts(self, pairs, advance):
+        raise ModelError("broken: no weights")
+
+
+class Stopped(ConsistencyScorer):
+    name = "stopped"
+
+    def verdicts(self, pairs, advance):
+        raise KeyboardInterrupt
+
+
 class Fickle(Share):
     name = "fickle"
 
@@ -60,8 +77,8 @@ class Fickle(Share):
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog, "SCORERS", {"share": "x:Share", "constant": "x:Constant", "fickle": "x:Fickle"})
-    classes = {"share": Share, "constant": Constant, "fickle": Fickle}
+    classes = {cls.name: cls for cls in (Share, Constant, Fickle, Broken, Stopped)}
+    monkeypatch.setattr(catalog, "SCORERS", dict.fromkeys(classes, "made:up"))
     monkeypatch.setattr(catalog, "scorer_class", lambda name: classes[name])
     rows = []
     for i in range(24):
@@ -190,6 +207,30 @@ def test_files_are_written(call, tiny):
     drawn = ET.parse(tiny / "a.svg").getroot()
     assert drawn.tag == "{http://www.w3.org/2000/svg}svg"
     assert "share" in "".join(drawn.itertext())
+
+
+@pytest.mark.parametrize(("second", "code", "said"), [("broken", 2, "no weights"), ("stopped", 3, "after 1 results")])
+def test_a_later_scorer_that_fails_takes_nothing_with_it(call, tiny, second, code, said):
+    done = call("share", second, "--json", tiny / "a.json")
+    assert done.returncode == code
+    assert said in done.stderr
+    assert set(json.loads((tiny / "a.json").read_text())) == {"share"}
+
+
+def test_the_page_of_scorers_is_made_from_the_json(call, tiny, monkeypatch):
+    directory = Path(__file__).parents[2] / "docs"
+    spec = importlib.util.spec_from_file_location("docs_scorers", directory / "scorers.py")
+    scorers = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(scorers)
+    call("share", "constant", "--json", tiny / "a.json")
+    monkeypatch.setattr(scorers, "PAGE", tiny / "scorers.md")
+    monkeypatch.setattr("sys.argv", ["scorers.py", str(tiny / "a.json")])
+    assert scorers.main() == 0
+    text = (tiny / "scorers.md").read_text()
+    assert "| `share` | .88 |" in text
+    assert "### tiny" in text
+    monkeypatch.setattr("sys.argv", ["scorers.py", str(tiny / "tiny.jsonl")])
+    assert scorers.main() == 2
 
 
 def test_same_seed_same_figures(call):
