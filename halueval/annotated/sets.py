@@ -125,9 +125,9 @@ def _read(spec: AnnotatedSpec, sources: list[SourceSpec], data_dir: Path | None)
 def _row(item: Raw, spec: AnnotatedSpec, where: str) -> AnnotatedRow | str:
     """The row, or why it is left out."""
     given = item.get("source")
-    sources = [given] if isinstance(given, str) else list(given or [])
-    texts = [_clean(source, spec) for source in sources]
-    claim = _clean(str(item.get("claim") or ""), spec)
+    sources = given if isinstance(given, list) else [given]
+    texts = [_clean("" if source is None else str(source), spec) for source in sources]
+    claim = _clean("" if item.get("claim") is None else str(item["claim"]), spec)
     if not any(texts):
         return "no source"
     if not claim:
@@ -142,7 +142,7 @@ def _row(item: Raw, spec: AnnotatedSpec, where: str) -> AnnotatedRow | str:
     label = _label(item.get("label"), human, spec, where)
     if label is None:
         return f"label {item['label']!r} is left out"
-    name = str(item.get("document") or texts[0])
+    name = texts[0] if item.get("document") is None else str(item["document"])
     document = _cluster(name, spec)
     kinds = item.get("error_types") or []
     return AnnotatedRow(
@@ -154,7 +154,7 @@ def _row(item: Raw, spec: AnnotatedSpec, where: str) -> AnnotatedRow | str:
         part=_part(item.get("split"), document, spec),
         question=str(item["question"]) if item.get("question") else None,
         system=str(item["system"]) if item.get("system") else None,
-        error_types=() if label else tuple(sorted({str(k) for k in ([kinds] if isinstance(kinds, str) else kinds)})),
+        error_types=() if label else tuple(sorted({str(k) for k in (kinds if isinstance(kinds, list) else [kinds])})),
     )
 
 

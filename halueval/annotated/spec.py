@@ -48,6 +48,15 @@ class ScoreRule(_Strict):
     def _keys_are_text(cls, value: Any) -> Any:
         return {str(k): v for k, v in value.items()} if isinstance(value, dict) else value
 
+    @model_validator(mode="after")
+    def _is_a_scale(self) -> ScoreRule:
+        if not self.lowest < self.highest:
+            raise ValueError(f"`lowest` {self.lowest:g} must be below `highest` {self.highest:g}")
+        outside = [name for name, value in self.values.items() if not 0 <= value <= 1]
+        if outside:
+            raise ValueError(f"`values`: that of {outside[0]!r} must lie in [0, 1]")
+        return self
+
 
 class LabelRule(_Strict):
     """Which annotations count as consistent: a human score (after scaling) of `at_least`, or named labels."""

@@ -21,7 +21,7 @@ Examples:
   halueval validate-scorer rouge_precision --on qags_cnndm --data-dir data
   halueval validate-scorer coverage lite likelihood --on qags_xsum,frank_validation --compare
   halueval validate-scorer lite --on halueval_qa --limit 2000 --json lite.json --plot lite.svg
-  halueval validate-scorer p_yes --option p_yes:model=smollm2-135m-instruct --on all --data-dir data
+  halueval validate-scorer nli --option nli:model=PATH-OR-HUB-ID --on all --data-dir data
 
 Sets of people's annotations are not shipped: --data-dir holds them, laid out as the files of
 halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_summary_pairs come from PyPI.

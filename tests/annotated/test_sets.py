@@ -72,6 +72,12 @@ def test_empty_texts_are_left_out_and_counted(make):
     assert found.left_out == {"label 'unsure' is left out": 1, "empty claim": 1, "no source": 1}
 
 
+def test_what_is_no_text_is_read_as_text(make):
+    found = make(rows=[{**ROWS[0], "id": 0, "text": 12, "claim": 0}])
+    assert (found.rows[0].sources, found.rows[0].claim, found.rows[0].document) == (("12",), "0", "0")
+    assert make(rows=[ROWS[0], {**ROWS[0], "text": None}]).left_out == {"no source": 1}
+
+
 def test_a_documents_rows_share_a_cluster_and_a_part(make):
     found = make({"document_pattern": "^(.*)_"})
     assert [row.document for row in found.rows] == ["a", "a", "b"]
@@ -117,6 +123,8 @@ def test_mark_up_is_taken_out(make):
         ({"label": {"consistnt": ["yes"]}}, "unknown key 'label.consistnt'; did you mean 'consistent'"),
         ({"label": {"at_least": 1}}, "`label.at_least` needs `score`"),
         ({"label": {}}, "say either `at_least` or `consistent`"),
+        ({"score": {"lowest": 5, "highest": 1}}, "must be below"),
+        ({"score": {"values": {"yes": 2}}}, "must lie in [0, 1]"),
         ({"validation": {}}, "say either `splits` or `share`"),
         ({"validation": {"share": 1.5}}, "validation.share"),
         ({"document_pattern": "^x"}, "needs a group"),
