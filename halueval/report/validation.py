@@ -56,7 +56,9 @@ def lines_of(record: Record, set_name: str) -> list[Line]:
         label = CONTROL_NAMES.get(name, name)
         if name == "length_only":
             label += " (longer is " + ("more" if control["sign"] > 0 else "less") + " consistent)"
-        out.append(Line(label, "", tuple(_cell(control.get(figure)) for figure in FIGURES), is_control=True))
+        out.append(
+            Line(label, f"{first['n']:,}", tuple(_cell(control.get(figure)) for figure in FIGURES), is_control=True)
+        )
     return out
 
 
