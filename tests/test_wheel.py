@@ -27,6 +27,7 @@ def test_tasks_models_and_data_are_inside(wheel):
     assert "halueval/_data/tasks/facts_qa.yaml" in names
     assert "halueval/_data/tasks/facts/facts.jsonl" in names
     assert "halueval/_data/models/smollm2-135m-instruct.yaml" in names
+    assert "halueval/annotated/sets/qags_xsum.yaml" in names
     assert not [name for name in names if name.startswith(("tests/", "results/")) or "__pycache__" in name]
 
 

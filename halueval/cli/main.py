@@ -17,6 +17,7 @@ from halueval.errors import HaluevalError
 COMMANDS = {
     "run": "Run models on tasks and store figures with their uncertainty.",
     "diff": "Compare a candidate with its base, sample by sample.",
+    "validate-scorer": "Hold consistency scorers against human annotations.",
     "pull": "Fetch models and data ahead of time.",
     "tasks": "List, show and check tasks.",
     "models": "List, show and check model cards.",
@@ -35,7 +36,8 @@ class LazyGroup(click.Group):
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(importlib.import_module(f"halueval.cli.{cmd_name}"), cmd_name)
+        name = cmd_name.replace("-", "_")
+        command = getattr(importlib.import_module(f"halueval.cli.{name}"), name)
         assert isinstance(command, click.Command)
         return command
 
@@ -48,7 +50,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Unknown commands are answered with the nearest one."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if args and not args[0].startswith("-") and args[0].replace("_", "-") not in COMMANDS:
             from halueval.errors import nearest
 
             ctx.fail(f"no command {args[0]!r}{nearest(args[0], COMMANDS)}")

@@ -1,0 +1,124 @@
+"""Write docs/scorers.md from the JSON of `halueval validate-scorer`.
+
+    halueval validate-scorer SCORER… --on all --compare --json scorers.json
+    python docs/scorers.py scorers.json
+
+The figures take models and annotated sets that are not shipped, so the page is not written by `make docs`; what this
+script adds to the JSON (descriptions of scorers and sets) comes from the code.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from halueval.annotated.spec import AnnotatedSpec, load_spec, set_names
+from halueval.consistency.catalog import SCORERS, scorer_class
+from halueval.report.validation import markdown_table, number, sets_of, validation_markdown
+
+PAGE = Path(__file__).parent / "scorers.md"
+NOTE = "<!-- Written by docs/scorers.py from the JSON of `halueval validate-scorer`: see there. -->\n\n"
+INTRODUCTION = """How well each consistency scorer agrees with people. A score of hallucination is worth what this
+agreement is worth, so look here before you trust one, and read each set's own kind of text against yours.
+
+Nothing was fitted on a set that is reported here, but for the threshold of balanced accuracy, which comes from the
+validation part of the set itself. [annotated.md](annotated.md) says how to describe a set of your own.
+"""
+SUMMARY_FIGURE = "roc_auc"
+
+
+def overview(record: dict[str, Any]) -> str:
+    """ROC AUC of every scorer on every set, and of the better of the two controls."""
+    names = sets_of(record)
+    rows = []
+    for scorer, by_set in record.items():
+        rows.append((f"`{scorer}`", *(_short(by_set.get(name, {}).get(SUMMARY_FIGURE)) for name in names)))
+    first = next(iter(record.values()))
+    controls = []
+    for name in names:
+        entry = first.get(name) or next(by_set[name] for by_set in record.values() if name in by_set)
+        found = [c[SUMMARY_FIGURE]["value"] for c in entry["controls"].values()]
+        known = [value for value in found if value is not None]
+        controls.append(number(max(known), 2) if known else "none")
+    rows.append(("better of the two controls", *controls))
+    return markdown_table(("ROC AUC", *names), rows)
+
+
+def _short(figure: dict[str, Any] | None) -> str:
+    if figure is None:
+        return "–"
+    return "none" if figure["value"] is None else number(figure["value"], 2)
+
+
+def scorer_table(record: dict[str, Any]) -> str:
+    """What each scorer is, what it needs, and what it cost."""
+    rows = []
+    for scorer, by_set in record.items():
+        found = scorer_class(scorer) if scorer in SCORERS else None
+        pairs, seconds = (sum(entry[key] for entry in by_set.values()) for key in ("n", "seconds"))
+        rate = f"{pairs / seconds:,.0f}" if seconds else "–"
+        unscored = sum(entry["n_unscored"] for entry in by_set.values())
+        identity = next(iter(by_set.values()))["identity"]
+        said = ", ".join(f"{key} {str(value)[:20]}" for key, value in identity.items() if key != "name")
+        rows.append(
+            (f"`{scorer}`", found.summary if found else "", found.cost if found else "", said, rate, f"{unscored:,}")
+        )
+    return markdown_table(("scorer", "what it is", "needs", "identity", "rows a second", "unscored rows"), rows)
+
+
+def set_table(record: dict[str, Any]) -> str:
+    """Where the annotations come from and what counts as consistent."""
+    rows = []
+    for name in sets_of(record):
+        entry = next(by_set[name] for by_set in record.values() if name in by_set)
+        spec: AnnotatedSpec | None = load_spec(name) if name in set_names() else None
+        n = entry["n"] + entry["n_unscored"]
+        rows.append(
+            (
+                f"`{name}`",
+                f"{n:,} of {entry['n_documents']:,} documents",
+                spec.about if spec else "",
+                entry["balanced_accuracy"]["threshold_from"],
+                f"{spec.citation} ({spec.license})" if spec else "",
+            )
+        )
+    return markdown_table(("set", "rows", "what counts", "validation part", "source"), rows)
+
+
+def page(record: dict[str, Any]) -> str:
+    """The whole page."""
+    return "\n".join(
+        [
+            "# Consistency scorers against people\n",
+            NOTE + INTRODUCTION,
+            "## At a glance\n",
+            overview(record),
+            "## Scorers\n",
+            scorer_table(record),
+            "## Sets\n",
+            set_table(record),
+            "## Figures\n",
+            validation_markdown(record, level=3),
+        ]
+    )
+
+
+def main() -> int:
+    """Write the page; exit code 2 without a readable JSON file."""
+    if len(sys.argv) != 2:
+        print("usage: python docs/scorers.py FILE.json", file=sys.stderr)
+        return 2
+    try:
+        record = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+        text = page(record)
+    except (OSError, ValueError, KeyError, StopIteration) as error:
+        print(f"docs/scorers.py: {sys.argv[1]} is no JSON of validate-scorer: {error!r}", file=sys.stderr)
+        return 2
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,224 @@
+"""`halueval validate-scorer`: consistency scorers held against human annotations."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from halueval.errors import IncompleteError, UsageError, nearest
+
+if TYPE_CHECKING:
+    from halueval.job import Observer
+    from halueval.report.validation_record import Record
+
+EPILOG = """\b
+Examples:
+  halueval validate-scorer rouge_precision --on qags_cnndm --data-dir data
+  halueval validate-scorer coverage lite likelihood --on qags_xsum,frank_validation --compare
+  halueval validate-scorer lite --on halueval_qa --limit 2000 --json lite.json --plot lite.svg
+  halueval validate-scorer nli --option nli:model=PATH-OR-HUB-ID --on all --data-dir data
+
+Sets of people's annotations are not shipped: --data-dir holds them, laid out as the files of
+halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_summary_pairs come from PyPI.
+"""
+
+
+@click.command(name="validate-scorer", epilog=EPILOG)
+@click.argument("scorers", nargs=-1, required=True)
+@click.option(
+    "--on",
+    "sets",
+    multiple=True,
+    required=True,
+    metavar="SET",
+    help="Annotated set by name, 'all', or a YAML file. Repeatable or comma-separated.",
+)
+@click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path),
+    envvar="HALUEVAL_DATA_DIR",
+    show_envvar=True,
+    help="Where the sets' files lie.",
+)
+@click.option("--limit", "-L", type=click.IntRange(min=1), help="Most rows of a set; whole documents, drawn by hash.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resampling and of --limit."
+)
+@click.option(
+    "--n-resamples", type=click.IntRange(min=100), default=2000, show_default=True, help="Draws of the bootstrap."
+)
+@click.option(
+    "--compare",
+    "compared",
+    is_flag=True,
+    help="Hold each later scorer against the first: paired bootstrap and Williams' test.",
+)
+@click.option(
+    "--option",
+    "options",
+    multiple=True,
+    metavar="[SCORER:]KEY=VALUE",
+    help="Option of a scorer; without a name, of all given. Repeatable.",
+)
+@click.option("--json", "json_to", metavar="FILE", help="Write all figures ('-': standard output).")
+@click.option("--markdown", "markdown_to", metavar="FILE", help="Write the tables as Markdown ('-': standard output).")
+@click.option("--plot", "plot_to", metavar="FILE", help="Write a forest plot as SVG.")
+@click.option("--quiet", "-q", is_flag=True, help="No table and no progress.")
+def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool, **given: Any) -> None:
+    """Hold consistency SCORERS against human annotations.
+
+    For each scorer and set: correlations, ROC AUC, average precision and balanced accuracy with intervals, by error
+    type and by length, beside two controls that look at no meaning.
+    """
+    from halueval.annotated.sets import load_set
+    from halueval.annotated.spec import choose_sets
+    from halueval.consistency import catalog
+    from halueval.report.validation import print_validation
+    from halueval.report.validation_record import validation_record
+    from halueval.validation import Evaluation, Settings, validate
+
+    _check_targets(given)
+    names = list(dict.fromkeys(_split(scorers)))
+    if given["compared"] and len(names) < 2:
+        raise UsageError("--compare needs two scorers or more")
+    options = _options(names, given["options"])
+    # Built once now, so that a wrong option is told before the work, and once more each in its turn, so that the
+    # model of one is let go before the next is loaded.
+    called = [catalog.create(name, options[name]).name for name in names]
+    made_sets = [
+        load_set(name, given["data_dir"], limit=given["limit"], seed=given["seed"])
+        for name in choose_sets(_split(sets))
+    ]
+    _check_distinct("scorer", called)
+    _check_distinct("annotated set", [annotated.spec.name for annotated in made_sets])
+    scorers_in_turn = (catalog.create(name, options[name]) for name in names)
+    settings = Settings(n_resamples=given["n_resamples"], seed=given["seed"])
+    bars = _Bars(quiet=quiet)
+    done: list[Evaluation] = []
+    try:
+        for made in validate(scorers_in_turn, made_sets, settings, compared=given["compared"], watch=bars.watch):
+            done.append(made)
+            if given["json_to"] not in (None, "-"):
+                # After each, so that a later scorer that fails takes nothing with it.
+                _write(given["json_to"], _as_json(validation_record(done)))
+    except KeyboardInterrupt:
+        kept = f"; {given['json_to']} holds them" if done and given["json_to"] not in (None, "-") else ""
+        raise IncompleteError(f"interrupted after {len(done)} results{kept}") from None
+    finally:
+        bars.end()
+    record = validation_record(done)
+    _write_all(record, given)
+    if not quiet and "-" not in (given["json_to"], given["markdown_to"], given["plot_to"]):
+        print_validation(record, sys.stdout)
+
+
+def _split(values: tuple[str, ...]) -> list[str]:
+    out = [name.strip() for value in values for name in value.split(",") if name.strip()]
+    if not out:
+        raise UsageError("an empty name; write names, separated by commas or spaces")
+    return out
+
+
+def _options(names: list[str], given: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Options by scorer.
+
+    Raises:
+        UsageError: no such scorer, or an option that is not written as it should be.
+    """
+    from halueval.consistency.catalog import SCORERS
+
+    for name in names:
+        if name not in SCORERS:
+            raise UsageError(f"no consistency scorer {name!r}{nearest(name, SCORERS)}")
+    by_name: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for option in given:
+        owner, key, value = _parse_option(option, names)
+        for name in [owner] if owner else names:
+            by_name[name][key] = value
+    return by_name
+
+
+def _parse_option(text: str, names: list[str]) -> tuple[str | None, str, Any]:
+    """Owner, key and value of `[SCORER:]KEY=VALUE`; the value is read as YAML reads a scalar."""
+    import yaml
+
+    left, mark, raw = text.partition("=")
+    owner, colon, key = left.rpartition(":")
+    if not mark or not key or (colon and not owner):
+        raise UsageError(f"--option {text!r}: write KEY=VALUE or SCORER:KEY=VALUE")
+    if owner and owner not in names:
+        raise UsageError(f"--option {text!r}: {owner!r} is not among the scorers{nearest(owner, names)}")
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        value = raw
+    return owner or None, key, value if isinstance(value, bool | int | float) else raw
+
+
+def _check_targets(given: dict[str, Any]) -> None:
+    seen: dict[str, str] = {}
+    for kind in ("json", "markdown", "plot"):
+        target = given[f"{kind}_to"]
+        if target in seen:
+            place = "standard output" if target == "-" else target
+            raise UsageError(f"--{seen[target]} and --{kind} both go to {place}; give each its own")
+        if target is not None:
+            seen[target] = kind
+
+
+def _check_distinct(kind: str, names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise UsageError(f"two of the {kind}s are called {twice[0]!r}; results are told apart by name")
+
+
+def _as_json(record: Record) -> str:
+    return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+
+
+def _write_all(record: Record, given: dict[str, Any]) -> None:
+    from halueval.report.validation import validation_markdown, validation_plot
+
+    makers: dict[str, Callable[[Record], str]] = {
+        "json": _as_json,
+        "markdown": validation_markdown,
+        "plot": validation_plot,
+    }
+    for kind, make in makers.items():
+        if given[f"{kind}_to"] is not None:
+            _write(given[f"{kind}_to"], make(record))
+
+
+def _write(target: str, text: str) -> None:
+    from halueval.store import write_atomically
+
+    if target == "-":
+        click.echo(text, nl=False)
+    else:
+        write_atomically(Path(target), [text.encode("utf-8", "replace")])
+
+
+class _Bars:
+    """One observer of progress at a time, begun for each scorer and set."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._current: Observer | None = None
+
+    def watch(self, scorer: str, name: str, pairs: int) -> Callable[[int], None]:
+        from halueval.cli.progress import make_observer
+
+        self.end()
+        self._current = make_observer(quiet=self._quiet)
+        self._current.begin(f"{scorer} on {name}", pairs, 0)
+        return self._current.advance
+
+    def end(self) -> None:
+        if self._current is not None:
+            self._current.end()
+            self._current = None

@@ -1,0 +1,201 @@
+"""Scorers held against people: verdicts on annotated sets, and the figures of their agreement.
+
+Figures without a choice in them (correlations, ROC AUC, average precision) are of all scored rows, as they are
+published. Balanced accuracy needs a threshold: it is chosen on the validation part and reported on the test part. Two
+controls that look at no meaning stand beside every scorer, on the very rows that it scored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from halueval.annotated.sets import AnnotatedSet
+from halueval.annotated.strata import error_type_masks, sentence_masks
+from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
+from halueval.stats.measure import Figure, FloatArray
+from halueval.validation.figures import (
+    DEFAULTS,
+    Agreement,
+    Comparison,
+    Settings,
+    agree,
+    at_threshold,
+    compare_values,
+    controls_of,
+    strata_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a scorer said of the rows of a set.
+
+    Attributes:
+        scorer: its name.
+        identity: what determines its values.
+        values: shape (n,), NaN where a row has no score.
+        reasons: why rows have none, and how many.
+        truncated: rows whose source it did not see whole.
+        seconds: it took.
+        threshold: the scorer's own, None where it has none.
+    """
+
+    scorer: str
+    identity: Mapping[str, Any]
+    values: FloatArray
+    reasons: Mapping[str, int]
+    truncated: int
+    seconds: float
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """A scorer on a set.
+
+    Attributes:
+        scored: what it said.
+        annotated: the set.
+        agreement: its figures.
+        controls: by name, the sign that the score was given and its figures, on the rows that the scorer scored.
+        by_error_type: number of inconsistent rows with the error, and ROC AUC of these against all consistent ones.
+        by_sentences: number of rows whose claim has so many sentences, and ROC AUC among them.
+        own_threshold: balanced accuracy of the test part at the scorer's own threshold, where it has one.
+        compared: how it differs from the scorer named.
+    """
+
+    scored: Scored
+    annotated: AnnotatedSet
+    agreement: Agreement
+    controls: Mapping[str, tuple[int, Agreement]]
+    by_error_type: Mapping[str, tuple[int, Figure]]
+    by_sentences: Mapping[str, tuple[int, Figure]]
+    own_threshold: Figure | None = None
+    compared: Mapping[str, Comparison] = field(default_factory=dict)
+
+
+def score_rows(scorer: ConsistencyScorer, annotated: AnnotatedSet, advance: Advance = lambda _: None) -> Scored:
+    """Score every row; a row with several sources has the verdict of the one that supports it best.
+
+    Args:
+        scorer: which.
+        annotated: the set.
+        advance: is told how many more pairs are done, of `count_pairs(annotated)`.
+
+    Raises:
+        ModelError: the scorer's model cannot be had.
+    """
+    language = annotated.spec.language
+    pairs = [Pair(s, row.claim, row.question, language) for row in annotated.rows for s in row.sources]
+    started = time.perf_counter()
+    verdicts = iter(scorer.score(pairs, advance))
+    best = [_best([next(verdicts) for _ in row.sources]) for row in annotated.rows]
+    return Scored(
+        scorer=scorer.name,
+        identity=scorer.identity(),
+        values=np.array([np.nan if v.value is None else v.value for v in best], dtype=np.float64),
+        reasons=Counter(v.reason or "no reason given" for v in best if v.value is None),
+        truncated=sum(v.truncated > 0 for v in best),
+        seconds=time.perf_counter() - started,
+        threshold=scorer.threshold,
+    )
+
+
+def count_pairs(annotated: AnnotatedSet) -> int:
+    """How many pairs of a source and a claim a set holds."""
+    return sum(len(row.sources) for row in annotated.rows)
+
+
+def _best(verdicts: Sequence[Verdict]) -> Verdict:
+    with_value = [v for v in verdicts if v.value is not None]
+    return max(with_value, key=lambda v: v.value if v.value is not None else 0.0) if with_value else verdicts[0]
+
+
+Controls = dict[str, tuple[int, Agreement]]
+
+
+def evaluate(
+    scored: Scored,
+    annotated: AnnotatedSet,
+    settings: Settings = DEFAULTS,
+    known: dict[tuple[str, bytes], Controls] | None = None,
+) -> Evaluation:
+    """Figures of a scorer on a set; each without a value where no row, or too few, could be scored.
+
+    Args:
+        scored: see `score_rows`.
+        annotated: the same set.
+        settings: of the intervals.
+        known: controls computed before, by set and rows; what is computed here is added.
+    """
+    known = {} if known is None else known
+    mask = np.isfinite(scored.values)
+    rows = [row for row, kept in zip(annotated.rows, mask, strict=True) if kept]
+    values = scored.values[mask]
+    key = annotated.spec.name, mask.tobytes()
+    if key not in known:
+        known[key] = dict(controls_of(rows, annotated.spec.language, settings))
+    wrong = np.array([not row.consistent for row in rows], dtype=bool)
+    own = None
+    if scored.threshold is not None:
+        own = at_threshold(values, rows, scored.threshold, settings)
+    return Evaluation(
+        scored=scored,
+        annotated=annotated,
+        agreement=agree(values, rows, settings),
+        controls=known[key],
+        by_error_type=strata_of(values, rows, error_type_masks(rows), settings, count=wrong),
+        by_sentences=strata_of(values, rows, sentence_masks(rows, annotated.spec.language), settings),
+        own_threshold=own,
+    )
+
+
+def compare(first: Scored, second: Scored, annotated: AnnotatedSet, settings: Settings = DEFAULTS) -> Comparison:
+    """Second minus first, on the rows that both scored; see `compare_values`."""
+    mask = np.isfinite(first.values) & np.isfinite(second.values)
+    rows = [row for row, kept in zip(annotated.rows, mask, strict=True) if kept]
+    return compare_values(first.values[mask], second.values[mask], rows, settings)
+
+
+Watch = Callable[[str, str, int], Advance]
+"""Is told of a scorer, a set and the number of pairs, and returns what is told of progress."""
+
+
+def validate(
+    scorers: Iterable[ConsistencyScorer],
+    sets: Sequence[AnnotatedSet],
+    settings: Settings = DEFAULTS,
+    *,
+    compared: bool = False,
+    watch: Watch = lambda scorer, name, pairs: lambda _: None,
+) -> Iterator[Evaluation]:
+    """Every scorer on every set, one scorer after another.
+
+    Args:
+        scorers: distinct names; a generator lets each go before the next is used.
+        sets: distinct names.
+        settings: of the intervals.
+        compared: hold each later scorer against the first.
+        watch: see `Watch`.
+
+    Raises:
+        ModelError: a scorer's model cannot be had.
+    """
+    firsts: dict[str, Scored] = {}
+    known: dict[tuple[str, bytes], Controls] = {}
+    for scorer in scorers:
+        for annotated in sets:
+            name = annotated.spec.name
+            scored = score_rows(scorer, annotated, watch(scorer.name, name, count_pairs(annotated)))
+            made = evaluate(scored, annotated, settings, known)
+            if compared and name in firsts:
+                comparison = compare(firsts[name], scored, annotated, settings)
+                made = replace(made, compared={firsts[name].scorer: comparison})
+            firsts.setdefault(name, scored)
+            yield made
