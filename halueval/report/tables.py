@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from halueval.report.uncertainty import UNCERTAINTY_COLUMNS, uncertainty_rows
 from halueval.schema import Kind, State
 from halueval.store import Run
 
@@ -95,6 +96,13 @@ def print_runs(runs: Iterable[Run], file: IO[str], *, every: bool = False) -> No
                 console.print(Text(f"{task}, version {version}, {shots}-shot"))
                 console.print(_table(COLUMNS[NUM_TASK_COLUMNS:], [[row[NUM_TASK_COLUMNS:] for row in rows]]))
         for run in finished:
+            rows = uncertainty_rows(run.record, format_number, format_interval)
+            if rows:
+                console.print(
+                    Text(f"{run.record['task']['name']}: does uncertainty tell wrong answers from right ones?")
+                )
+                console.print(_table(UNCERTAINTY_COLUMNS, [rows]))
+        for run in finished:
             console.print(Text(footer(run)), soft_wrap=True)
         hidden = sum(len(run.record["metrics"]) for run in finished) - sum(map(len, cells))
         if hidden:
@@ -108,7 +116,9 @@ def _table(columns: Sequence[str], groups: Iterable[Iterable[Sequence[str]]]) ->
 
     table = Table(box=SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, justify="left" if column in COLUMNS[:4] else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in (*COLUMNS[:4], UNCERTAINTY_COLUMNS[0]) else "right", no_wrap=True
+        )
     for rows in groups:
         for row in rows:
             # Names come from directories and cards: shown as they are, never read as markup.
