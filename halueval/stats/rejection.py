@@ -32,6 +32,8 @@ Numbers = Sequence[float] | FloatArray
 NONE_WRONG, NONE_RIGHT = "no wrong answer among those judged", "no right answer among those judged"
 NOTHING = "no answer to judge"
 
+DECIMALS = 12
+
 
 @dataclass(frozen=True, slots=True)
 class RejectionFigure:
@@ -180,7 +182,8 @@ class _Curve:
         harmonic = _harmonic(int(n.max()))
         rest = harmonic[n.astype(np.intp)] - harmonic[n_right.astype(np.intp)]
         oracle = _divided(n_right * (1 + rest), n, both)
-        return _divided(self._area(right, wrong) - chance, oracle - chance, both)
+        # Rounded: a perfect order must give the same 1.0 in every resample, not 1.0 and 1 - 1e-16.
+        return np.round(_divided(self._area(right, wrong) - chance, oracle - chance, both), DECIMALS)
 
     @staticmethod
     def _area(right: FloatArray, wrong: FloatArray) -> FloatArray:

@@ -3,9 +3,9 @@
 import json
 import math
 
-import numpy as np
 import pytest
 from runs import CAPITALS, identity, knows, prepared, run_fake, write_task
+from unsure import KNOWN, SETTINGS, backend, draws, encode
 
 from halueval.api import uncertainty_settings
 from halueval.backends.fake import FakeBackend
@@ -14,38 +14,6 @@ from halueval.job import RunSettings
 from halueval.schema import Draw, FailedResponse, GenerationRequest, LoglikelihoodRequest, Outcome, Score
 from halueval.uncertainty.measures import MEASURES, NO_FILTERED, ONE_DRAW, SILENT, uncertainties
 from halueval.uncertainty.settings import NO_ENCODER, UncertaintySettings, settings_with_encoder
-
-KNOWN = ("France", "Italy", "Spain", "Peru")
-INVENTED = ("Atlantis", "Utopia", "Camelot", "Avalon", "Eldorado")
-
-
-def encode(texts):
-    """One direction a distinct text."""
-    out = np.zeros((len(texts), 512))
-    for row, text in zip(out, texts, strict=True):
-        row[int.from_bytes(text.encode(), "big") % 509] = 1.0
-    return out
-
-
-def draws(prompt, seed):
-    """Sure of what it knows, and of nothing else."""
-    country = prompt.rsplit("capital of ", 1)[1].split("?")[0]
-    return f" {CAPITALS[country]}" if country in KNOWN else f" {INVENTED[seed % len(INVENTED)]}"
-
-
-def verdict(context, continuation):
-    """Finds true what it drew more than once."""
-    if "Possible answer:" not in context:
-        return -1.0
-    right = any(f"Possible answer: {CAPITALS[country]}\n" in context for country in KNOWN)
-    return math.log(0.9) if right == (continuation == " A") else math.log(0.1)
-
-
-def backend(**options):
-    return FakeBackend(knows(*KNOWN), draws=draws, loglikelihood=verdict, **options)
-
-
-SETTINGS = UncertaintySettings(num_draws=6, encode=encode, encoder="fake")
 
 
 def run(tmp_path, model=None, settings=SETTINGS, out="out", **options):
