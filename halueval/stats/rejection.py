@@ -17,7 +17,7 @@ depends on the order of samples. A resample of the bootstrap, in which answers o
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,17 +66,17 @@ def auroc(uncertainty: Numbers, wrong: Sequence[bool]) -> float | None:
     Raises:
         ValueError: no samples, different lengths, or an uncertainty that is not finite.
     """
-    return _single(uncertainty, wrong, _Curve.auroc)
+    return _single(uncertainty, wrong, 0)
 
 
 def aurac(uncertainty: Numbers, wrong: Sequence[bool]) -> float | None:
     """Area under the rejection-accuracy curve; None where one class is missing. Arguments and errors as `auroc`."""
-    return _single(uncertainty, wrong, _Curve.aurac)
+    return _single(uncertainty, wrong, 1)
 
 
 def prr(uncertainty: Numbers, wrong: Sequence[bool]) -> float | None:
     """Prediction rejection ratio; None where one class is missing. Arguments and errors as `auroc`."""
-    return _single(uncertainty, wrong, _Curve.prr)
+    return _single(uncertainty, wrong, 2)
 
 
 def rejection_figures(
@@ -125,19 +125,17 @@ def _with_interval(value: float, replicates: FloatArray, n_clusters: int) -> Rej
     return RejectionFigure(value, interval.low, interval.high, interval.reason)
 
 
-def _single(
-    uncertainty: Numbers, wrong: Sequence[bool], figure: Callable[[_Curve, FloatArray], FloatArray]
-) -> float | None:
+def _single(uncertainty: Numbers, wrong: Sequence[bool], which: int) -> float | None:
     curve = _Curve(uncertainty, wrong)
-    value = float(figure(curve, np.ones((1, curve.n)))[0])
+    value = float(curve.figures(np.ones((1, curve.n)))[which][0])
     return None if math.isnan(value) else value
 
 
 class _Curve:
     """Answers in order of uncertainty, those of equal uncertainty together.
 
-    Its figures take weights of shape (b, n), whole numbers in this order, and give shape (b,), NaN where a class is
-    missing.
+    Its figures take weights of shape (b, n), whole numbers in the order of `order`, and give shape (b,), NaN where a
+    class is missing.
     """
 
     def __init__(self, uncertainty: Numbers, wrong: Sequence[bool]) -> None:
@@ -156,34 +154,18 @@ class _Curve:
 
     def figures(self, weights: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
         """AUROC, AURAC and PRR."""
-        return self.auroc(weights), self.aurac(weights), self.prr(weights)
-
-    def _sums(self, weights: FloatArray) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """Right and wrong answers of each tie, shape (b, ties), and whether both classes occur, shape (b,)."""
         right = np.add.reduceat(weights * ~self._wrong, self._starts, axis=1)
         wrong = np.add.reduceat(weights * self._wrong, self._starts, axis=1)
-        both: NDArray[np.bool_] = (right.sum(axis=1) > 0) & (wrong.sum(axis=1) > 0)
-        return right, wrong, both
-
-    def auroc(self, weights: FloatArray) -> FloatArray:
-        right, wrong, both = self._sums(weights)
-        below = right.cumsum(axis=1) - right / 2
-        won, pairs = (wrong * below).sum(axis=1), right.sum(axis=1) * wrong.sum(axis=1)
-        return _divided(won, pairs, both)
-
-    def aurac(self, weights: FloatArray) -> FloatArray:
-        right, wrong, both = self._sums(weights)
-        return np.where(both, self._area(right, wrong), np.nan)
-
-    def prr(self, weights: FloatArray) -> FloatArray:
-        right, wrong, both = self._sums(weights)
-        n_right, n = right.sum(axis=1), right.sum(axis=1) + wrong.sum(axis=1)
-        chance = _divided(n_right, n, both)
+        n_right, n_wrong = right.sum(axis=1), wrong.sum(axis=1)
+        n, both = n_right + n_wrong, (n_right > 0) & (n_wrong > 0)
+        won = (wrong * (right.cumsum(axis=1) - right / 2)).sum(axis=1)
+        area = np.where(both, self._area(right, wrong), np.nan)
         harmonic = _harmonic(int(n.max()))
         rest = harmonic[n.astype(np.intp)] - harmonic[n_right.astype(np.intp)]
-        oracle = _divided(n_right * (1 + rest), n, both)
+        chance, oracle = _divided(n_right, n, both), _divided(n_right * (1 + rest), n, both)
         # Rounded: a perfect order must give the same 1.0 in every resample, not 1.0 and 1 - 1e-16.
-        return np.round(_divided(self._area(right, wrong) - chance, oracle - chance, both), DECIMALS)
+        ratio = np.round(_divided(area - chance, oracle - chance, both), DECIMALS)
+        return _divided(won, n_right * n_wrong, both), area, ratio
 
     @staticmethod
     def _area(right: FloatArray, wrong: FloatArray) -> FloatArray:

@@ -32,6 +32,9 @@ set, the question not put before: AUROC of the discrete form .67 at 0.5, .77 at 
 with exact match, so sentence vectors add nothing to exact match there (long answers). With the question before both
 texts it is .64 at 0.9."""
 
+VECTOR_DECIMALS = 6
+"""What float32 vectors are good for: beyond it two answers that are as sure would be put in order by rounding."""
+
 ONE_DRAW = "fewer than two draws: nothing to compare"
 EMPTY_ANSWER = "empty answer"
 SILENT = "no draw says anything"
@@ -137,7 +140,7 @@ def _embedding(answer: Answer) -> float:
     assert answer.settings.encode is not None
     sentences = split_sentences(answer.text, answer.language)
     scores = selfcheck_embedding(sentences, answer.texts, answer.settings.encode, language=answer.language)
-    return math.fsum(scores) / len(scores)
+    return round(math.fsum(scores) / len(scores), VECTOR_DECIMALS) + 0.0
 
 
 def _given(value: float | None) -> float:

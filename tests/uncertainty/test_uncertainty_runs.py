@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from runs import CAPITALS, identity, knows, prepared, run_fake, write_task
 from unsure import KNOWN, SETTINGS, backend, draws, encode
@@ -257,3 +258,16 @@ def test_the_encoder_or_why_there_is_none():
 def test_draws_that_are_none_are_refused(number, temperature):
     with pytest.raises(UsageError, match="--num-draws"):
         uncertainty_settings(number, temperature)
+
+
+def test_rounding_of_vectors_puts_nothing_in_order():
+    rng = np.random.default_rng(0)
+
+    def noisy(texts):
+        return np.array([[1.0, 0.0]] * len(texts)) + rng.normal(size=(len(texts), 2)) * 1e-8
+
+    settings = UncertaintySettings(num_draws=2, encode=noisy)
+    values = {
+        uncertainties(outcome(["Rome", "Rome."]), Score(0.5), settings)["selfcheck_embedding"].value for _ in "abc"
+    }
+    assert values == {0.0}
