@@ -30,7 +30,6 @@ True
 from __future__ import annotations
 
 import logging
-import math
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -51,7 +50,7 @@ from halueval.scorers.base import Scorer
 from halueval.scorers.catalog import create, create_from_spec, default_scorers
 from halueval.source import Progress
 from halueval.store import Run, load_run
-from halueval.uncertainty.settings import UncertaintySettings, settings_with_encoder
+from halueval.uncertainty.settings import settings_with_encoder
 
 if TYPE_CHECKING:
     from halueval.backends.base import Backend
@@ -182,7 +181,7 @@ def iter_runs(
     if options.uncertainty is not None:
         for task, _ in chosen:
             check_uncertainty(task)
-        settings = replace(settings, uncertainty=uncertainty_settings(*options.uncertainty))
+        settings = replace(settings, uncertainty=settings_with_encoder(*options.uncertainty))
     jobs = []
     for task, limit in chosen:
         if len(task.filter_list) > 1:
@@ -281,23 +280,6 @@ def scorers_for(task: TaskSpec, architecture: Architecture, trust_remote_code: b
         if name not in chosen and scorer.needs <= available:
             chosen[name] = scorer
     return list(chosen.values())
-
-
-def uncertainty_settings(num_draws: int, temperature: float) -> UncertaintySettings:
-    """Settings of `--uncertainty`; says so where the sentence encoder cannot be had.
-
-    Raises:
-        UsageError: no draws, or a temperature that draws nothing.
-    """
-    if num_draws < 1 or not 0 < temperature < math.inf:
-        raise UsageError(
-            f"--num-draws {num_draws} --draw-temperature {temperature}: there must be a draw, at a finite temperature "
-            "above 0"
-        )
-    made = settings_with_encoder(num_draws, temperature)
-    if made.encode is None:
-        logger.warning("figures that compare meanings are left out: %s", made.no_encoder)
-    return made
 
 
 def check_writable(output: Path) -> None:

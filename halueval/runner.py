@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from halueval.dataset import LoadedData
 from halueval.engine.batching import Budget
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError
+from halueval.followup import follow_up, with_uncertainty
 from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
 from halueval.journal import Journal, request_key
 from halueval.prompt import build_samples
@@ -35,7 +36,6 @@ from halueval.schema import (
     LoglikelihoodRequest,
     Request,
     Response,
-    Score,
     canonical_json,
     sha256_text,
 )
@@ -44,8 +44,6 @@ from halueval.scorers.base import Scorer, score_sample
 from halueval.scorers.state import judge
 from halueval.store import RUN_FILE, Run, load_run, write_run
 from halueval.uncertainty.judging import judge_uncertainty
-from halueval.uncertainty.measures import encode_ahead, texts_to_encode, uncertainties
-from halueval.uncertainty.settings import UncertaintySettings
 
 
 def prepare(
@@ -229,20 +227,6 @@ def run_tasks(
             yield _score_and_store(prepared, asked.get(i), model, settings, journals[i], planning / len(open_), started)
 
 
-def follow_up(prepared: Prepared, responses: Mapping[str, Response], settings: RunSettings) -> Prepared:
-    """What is asked about the answers once they are known, as a task of its own on the same samples."""
-    requests: dict[str, Request] = {}
-    roles: list[dict[str, str]] = []
-    for sample, known in zip(prepared.samples, prepared.roles, strict=True):
-        outcome = plan.assemble(prepared.task, sample, {role: responses[key] for role, key in known.items()}, {})
-        wanted = plan.p_true_requests(sample, outcome, templated=settings.chat.apply)
-        keyed = {role: request_key(request) for role, request in wanted.items()}
-        requests.update((keyed[role], request) for role, request in wanted.items())
-        roles.append(keyed)
-    keys = sorted(requests)
-    return replace(prepared, requests=[requests[key] for key in keys], keys=keys, roles=roles)
-
-
 def _finished(prepared: Prepared) -> Run | None:
     if not (prepared.directory / RUN_FILE).is_file():
         return None
@@ -366,21 +350,6 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
     return scored
 
 
-def _with_uncertainty(
-    scored: Sequence[Scored], asked: Prepared, responses: Mapping[str, Response], settings: UncertaintySettings
-) -> list[Scored]:
-    """Figures of uncertainty for every sample; texts are encoded all at once."""
-    language = asked.task.language
-    if settings.encode is not None:
-        texts = texts_to_encode([item.outcome for item in scored], language)
-        settings = replace(settings, encode=encode_ahead(settings.encode, texts))
-    out = []
-    for item, roles in zip(scored, asked.roles, strict=True):
-        p_true: Score = plan.p_true_of({role: responses[key] for role, key in roles.items()})
-        out.append(replace(item, uncertainty=uncertainties(item.outcome, p_true, settings, language=language)))
-    return out
-
-
 def _score_and_store(
     prepared: Prepared,
     asked: Prepared | None,
@@ -401,7 +370,7 @@ def _score_and_store(
     )
     uncertainty = None
     if asked is not None and settings.uncertainty is not None:
-        scored = _with_uncertainty(scored, asked, journal.responses, settings.uncertainty)
+        scored = with_uncertainty(scored, asked, journal.responses, settings.uncertainty)
         uncertainty = judge_uncertainty(
             [item.uncertainty for item in scored],
             [item.judged.state for item in scored],

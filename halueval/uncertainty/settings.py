@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+import logging
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from halueval.errors import HaluevalError
+from halueval.errors import HaluevalError, UsageError
 from halueval.uncertainty.selfcheck_embedding import Encode
 
 VERSION = 1
 """Raised whenever a figure of uncertainty could change; part of a run's identity."""
+
+logger = logging.getLogger("halueval")
 
 NO_ENCODER = "no sentence encoder"
 
@@ -55,13 +59,21 @@ def packaged_encoder() -> tuple[Encode, str]:
     return encoder.encode, str(getattr(encoder, "digest", None) or "all-MiniLM-L6-v2")
 
 
-def settings_with_encoder(
-    num_draws: int, temperature: float, find: Callable[[], tuple[Encode, str]] = packaged_encoder
-) -> UncertaintySettings:
-    """Settings with the packaged encoder, or with the reason why it cannot be had."""
+def settings_with_encoder(num_draws: int, temperature: float) -> UncertaintySettings:
+    """Settings with the packaged encoder, or with the reason why it cannot be had, which is told.
+
+    Raises:
+        UsageError: no draws, or a temperature that draws nothing.
+    """
+    if num_draws < 1 or not 0 < temperature < math.inf:
+        raise UsageError(
+            f"--num-draws {num_draws} --draw-temperature {temperature}: there must be a draw, at a finite temperature "
+            "above 0"
+        )
     try:
-        encode, name = find()
+        encode, name = packaged_encoder()
     except (HaluevalError, ImportError) as error:
         reason = f"{NO_ENCODER}: {' '.join(str(error).split())}"
+        logger.warning("figures that compare meanings are left out: %s", reason)
         return UncertaintySettings(num_draws, temperature, no_encoder=reason)
     return UncertaintySettings(num_draws, temperature, encode, name)

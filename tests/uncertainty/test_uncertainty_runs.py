@@ -5,10 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from runs import CAPITALS, identity, knows, prepared, run_fake, write_task
 from unsure import KNOWN, SETTINGS, backend, draws, encode
 
-from halueval.api import uncertainty_settings
 from halueval.backends.fake import FakeBackend
 from halueval.errors import IncompleteError, ModelError, UsageError
 from halueval.job import RunSettings
@@ -244,12 +245,14 @@ def test_an_empty_answer_and_a_failed_one():
     assert {(score.value, score.reason) for score in failed.values()} == {(None, "too long")}
 
 
-def test_the_encoder_or_why_there_is_none():
+def test_the_encoder_or_why_there_is_none(monkeypatch):
     def missing():
         raise ModelError("not to be had")
 
-    assert settings_with_encoder(10, 1.0, lambda: (encode, "abc")).identity()["encoder"] == "abc"
-    lacking = settings_with_encoder(10, 1.0, missing)
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda: (encode, "abc"))
+    assert settings_with_encoder(10, 1.0).identity()["encoder"] == "abc"
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)
+    lacking = settings_with_encoder(10, 1.0)
     assert (lacking.encode, lacking.no_encoder) == (None, f"{NO_ENCODER}: not to be had")
     assert lacking.identity()["encoder"] is None
 
@@ -257,7 +260,7 @@ def test_the_encoder_or_why_there_is_none():
 @pytest.mark.parametrize(("number", "temperature"), [(0, 1.0), (3, 0.0), (3, math.nan), (3, math.inf), (3, -1.0)])
 def test_draws_that_are_none_are_refused(number, temperature):
     with pytest.raises(UsageError, match="--num-draws"):
-        uncertainty_settings(number, temperature)
+        settings_with_encoder(number, temperature)
 
 
 def test_rounding_of_vectors_puts_nothing_in_order():
@@ -271,3 +274,25 @@ def test_rounding_of_vectors_puts_nothing_in_order():
         uncertainties(outcome(["Rome", "Rome."]), Score(0.5), settings)["selfcheck_embedding"].value for _ in "abc"
     }
     assert values == {0.0}
+
+
+def near(texts):
+    """Vectors on an arc, 20 degrees apart: neighbours mean the same, and what lies farther apart does not."""
+    angles = np.radians([20.0 * (sum(text.encode()) % 7) for text in texts])
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+@given(
+    st.lists(st.tuples(st.text("abc.", min_size=1, max_size=3), st.floats(-5, -0.1)), min_size=2, max_size=6),
+    st.randoms(use_true_random=False),
+)
+def test_no_figure_depends_on_the_order_of_draws(made, random):
+    settings = UncertaintySettings(num_draws=len(made), encode=near)
+    draws = [Draw(text, value, 2) for text, value in made]
+    shuffled = list(draws)
+    random.shuffle(shuffled)
+    ours, theirs = (
+        uncertainties(Outcome("a b", 2, "stop", -0.5, draws=tuple(d)), Score(0.5), settings) for d in (draws, shuffled)
+    )
+    assert ours == theirs
+    assert ours["semantic_entropy"].value is not None

@@ -2,13 +2,15 @@
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 from runs import run_fake, write_task
 from unsure import SETTINGS, backend
 
+from halueval.errors import ModelError
 from halueval.report.tables import print_runs
-from halueval.uncertainty.settings import UncertaintySettings
+from halueval.uncertainty.measures import COSINE, MEASURES
 
 
 def printed(run, width=120):
@@ -48,14 +50,18 @@ def test_without_uncertainty_there_is_no_such_table(tmp_path):
 @pytest.fixture
 def without_encoder(monkeypatch):
     """No test fetches the encoder."""
-    monkeypatch.setattr("halueval.api.settings_with_encoder", lambda n, t: UncertaintySettings(n, t))
+
+    def missing():
+        raise ModelError("not here")
+
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)
 
 
 def test_a_small_model_end_to_end(models, tmp_path, invoke, without_encoder):
     arguments = ["run", "-m", models("causal"), "-t", write_task(tmp_path), "-o", tmp_path / "out"]
     done = invoke(*arguments, "--uncertainty", "--num-draws", 3, "--draw-temperature", 1.5, "--json")
     assert done.returncode == 0, done.stderr
-    assert "figures that compare meanings are left out: no sentence encoder" in done.stderr
+    assert "figures that compare meanings are left out: no sentence encoder: not here" in done.stderr
     (record,) = json.loads(done.stdout)
     settings = record["identity"]["uncertainty"]
     assert (settings["num_draws"], settings["temperature"]) == (3, 1.5)
@@ -84,3 +90,10 @@ def test_uncertainty_of_a_task_that_does_not_generate_is_refused_before_anything
     assert len(done.stderr.splitlines()) == 1
     assert "--uncertainty is for question answering by generation; task" in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+def test_every_figure_is_explained():
+    text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    section = text.split("## Uncertainty\n")[1].split("\n## ")[0]
+    assert [name for name in MEASURES if f"`{name}`" not in section] == []
+    assert f"cosine ≥ {COSINE}" in section
