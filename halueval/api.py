@@ -43,13 +43,14 @@ from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError
 from halueval.job import ModelHandle, Observer, Prepared, RunSettings, SilentObserver
-from halueval.plan import available_needs, check_fit
+from halueval.plan import available_needs, check_fit, check_uncertainty
 from halueval.registry import Registry
 from halueval.runner import companions, prepare, run_tasks
 from halueval.scorers.base import Scorer
 from halueval.scorers.catalog import create, create_from_spec, default_scorers
 from halueval.source import Progress
 from halueval.store import Run, load_run
+from halueval.uncertainty.settings import settings_with_encoder
 
 if TYPE_CHECKING:
     from halueval.backends.base import Backend
@@ -71,6 +72,7 @@ class Options:
     include_path: tuple[Path, ...] = ()
     trust_remote_code: bool = False
     progress: Progress | None = None
+    uncertainty: tuple[int, float] | None = None  # draws and their temperature
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,9 @@ def run(
     system_instruction: str | None = None,
     include_path: Sequence[str | Path] = (),
     fresh: bool = False,
+    uncertainty: bool = False,
+    num_draws: int = 10,
+    draw_temperature: float = 1.0,
     output: str | Path = "results",
     trust_remote_code: bool = False,
     observer: Observer | None = None,
@@ -123,6 +128,9 @@ def run(
         system_instruction: system message of the chat template.
         include_path: directories with further tasks and models.
         fresh: start over instead of going on.
+        uncertainty: draw further answers, and measure how sure the model is of its own (generated QA only).
+        num_draws: further answers to each question.
+        draw_temperature: at which they are drawn, above 0.
         output: directory of the results.
         trust_remote_code: run Python code that comes with a model.
         observer: is told of the progress.
@@ -148,6 +156,7 @@ def run(
         data=None if data is None else Path(data),
         include_path=tuple(Path(p) for p in include_path),
         trust_remote_code=trust_remote_code,
+        uncertainty=(num_draws, draw_temperature) if uncertainty else None,
     )
     models = [model] if isinstance(model, str) else list(model)
     tasks = [task] if isinstance(task, str) else list(task)
@@ -169,6 +178,10 @@ def iter_runs(
     if settings.chat.system_instruction is not None and not settings.chat.apply:
         raise UsageError("--system-instruction needs --apply-chat-template: without a template there is no system turn")
     check_writable(settings.output)
+    if options.uncertainty is not None:
+        for task, _ in chosen:
+            check_uncertainty(task)
+        settings = replace(settings, uncertainty=settings_with_encoder(*options.uncertainty))
     jobs = []
     for task, limit in chosen:
         if len(task.filter_list) > 1:

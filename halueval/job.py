@@ -13,6 +13,7 @@ from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
 from halueval.schema import Judged, Outcome, Request, Sample, Score
 from halueval.scorers.base import Scorer
+from halueval.uncertainty.settings import UncertaintySettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class RunSettings:
     predict_only: bool = False
     fresh: bool = False
     n_resamples: int = 10_000
+    uncertainty: UncertaintySettings | None = None
 
 
 class Observer(Protocol):
@@ -99,9 +101,10 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """Everything known about one sample after scoring."""
+    """Everything known about one sample after scoring; `uncertainty` by figure, where the run was asked for it."""
 
     sample: Sample
     outcome: Outcome
     judged: Judged
     scores: Mapping[str, Score]
+    uncertainty: Mapping[str, Score] = field(default_factory=dict)

@@ -44,15 +44,23 @@ TYPE_NAMES = {cls: name for name, cls in RESPONSE_TYPES.items()}
 
 
 def request_key(request: Request) -> str:
-    """Short digest of a request's content; equal requests are run once."""
-    return sha256_text(canonical_json([type(request).__name__, asdict(request)]))[:24]
+    """Short digest of a request's content; equal requests are run once.
+
+    `entropies` counts only where it is asked for, so that requests without it keep the keys that they had before.
+    """
+    content = asdict(request)
+    if not content.get("entropies"):
+        content.pop("entropies", None)
+    return sha256_text(canonical_json([type(request).__name__, content]))[:24]
 
 
 def encode_response(response: Response) -> dict[str, Any]:
-    """A response as a JSON object that names its type; log-probabilities of single tokens are left out."""
-    fields = asdict(response)
-    fields.pop("token_logprobs", None)  # thousands of numbers that no figure of a run reads
-    return {"type": TYPE_NAMES[type(response)], **fields}
+    """A response as a JSON object that names its type; what it does not say is left out.
+
+    So are the log-probabilities of single tokens: thousands of numbers that no figure of a run reads.
+    """
+    said = {name: value for name, value in asdict(response).items() if value is not None and name != "token_logprobs"}
+    return {"type": TYPE_NAMES[type(response)], **said}
 
 
 def decode_response(value: Mapping[str, Any]) -> Response:

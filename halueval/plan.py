@@ -15,9 +15,11 @@ from halueval.prompt import apply_filters
 from halueval.schema import (
     ClassificationRequest,
     ClassificationResponse,
+    Draw,
     FailedResponse,
     GenerationRequest,
     GenerationResponse,
+    Kind,
     LoglikelihoodRequest,
     LoglikelihoodResponse,
     Outcome,
@@ -26,11 +28,17 @@ from halueval.schema import (
     Response,
     RollingRequest,
     Sample,
+    Score,
     sha256_text,
 )
 from halueval.scorers.base import Need, Scorer
+from halueval.uncertainty.p_true import FALSE, TRUE, bare_question, p_true, p_true_prompt
+from halueval.uncertainty.settings import UncertaintySettings
 
 GENERATION, REFERENCE, ROLLING, CLASSIFICATION = "generation", "reference", "rolling", "classification"
+DRAW = "draw:"
+OPTIONAL = (REFERENCE, DRAW)
+"""Roles by how they begin whose failure leaves the answer itself as it is."""
 
 
 def check_fit(task: TaskSpec, architecture: Architecture, model: str) -> None:
@@ -51,6 +59,19 @@ def check_fit(task: TaskSpec, architecture: Architecture, model: str) -> None:
         )
 
 
+def check_uncertainty(task: TaskSpec) -> None:
+    """Refuse `--uncertainty` for a task without answers of its own to be unsure of.
+
+    Raises:
+        UsageError: names the task and what it is.
+    """
+    if task.kind != Kind.QA or task.output_type != OutputType.GENERATE_UNTIL:
+        raise UsageError(
+            f"--uncertainty is for question answering by generation; task {task.task} is of kind {task.kind.value} and "
+            f"output type {task.output_type.value}: leave the task or the option out"
+        )
+
+
 def available_needs(task: TaskSpec, architecture: Architecture) -> frozenset[Need]:
     """What scorers can be given for this task by a model of this architecture."""
     if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
@@ -66,7 +87,14 @@ def available_needs(task: TaskSpec, architecture: Architecture) -> frozenset[Nee
 
 
 def requests_for(
-    task: TaskSpec, sample: Sample, needs: frozenset[Need], architecture: Architecture, *, templated: bool, seed: int
+    task: TaskSpec,
+    sample: Sample,
+    needs: frozenset[Need],
+    architecture: Architecture,
+    *,
+    templated: bool,
+    seed: int,
+    uncertainty: UncertaintySettings | None = None,
 ) -> dict[str, Request]:
     """The requests of one sample by role.
 
@@ -78,6 +106,7 @@ def requests_for(
         templated: prompts are wrapped in a chat template, which ends in a line break of its own; the
             delimiter between prompt and answer is left out then.
         seed: of the run; each sampled generation derives its own from it and the prompt.
+        uncertainty: asks for entropies of the answer's tokens, and for further draws.
     """
     delimiter = "" if templated else task.target_delimiter
     if architecture == "classifier":
@@ -100,12 +129,53 @@ def requests_for(
             temperature=settings.temperature if sampling else 0.0,
             top_k=settings.top_k if sampling else 0,
             top_p=settings.top_p if sampling else 1.0,
-            seed=int(sha256_text(f"{seed}:{sample.prompt_hash}")[:15], 16) if sampling else 0,
+            seed=_seed(f"{seed}:{sample.prompt_hash}") if sampling else 0,
+            entropies=uncertainty is not None,
         )
     }
+    if uncertainty is not None:
+        for i in range(uncertainty.num_draws):
+            requests[f"{DRAW}{i}"] = GenerationRequest(
+                sample.prompt,
+                tuple(settings.until or [task.fewshot_delimiter]),
+                settings.limit,
+                temperature=uncertainty.temperature,
+                seed=_seed(f"{seed}:{sample.prompt_hash}:{DRAW}{i}"),
+            )
     if "reference" in needs and sample.references and sample.references[0]:
         requests[REFERENCE] = LoglikelihoodRequest(sample.prompt, delimiter + sample.references[0])
     return requests
+
+
+def _seed(name: str) -> int:
+    return int(sha256_text(name)[:15], 16)
+
+
+def p_true_requests(sample: Sample, outcome: Outcome, *, templated: bool) -> dict[str, Request]:
+    """What is asked about an answer once it and its draws are known; nothing where there is no answer.
+
+    Args:
+        sample: the sample.
+        outcome: its answer and draws.
+        templated: as in `requests_for`.
+    """
+    if outcome.failure is not None or not (outcome.response or "").strip():
+        return {}
+    prompt = p_true_prompt(
+        bare_question(sample.question), outcome.response or "", [draw.text or "" for draw in outcome.draws]
+    )
+    space = "" if templated else " "
+    return {letter: LoglikelihoodRequest(prompt, space + letter) for letter in (TRUE, FALSE)}
+
+
+def p_true_of(responses: Mapping[str, Response]) -> Score:
+    """P(True) from the responses to `p_true_requests`, by role."""
+    if not responses:
+        return Score.unscored("no answer to ask about")
+    failed = next((r.reason for r in responses.values() if isinstance(r, FailedResponse)), None)
+    if failed is not None:
+        return Score.unscored(failed)
+    return Score(p_true(*(_loglikelihood(responses[letter]).loglikelihood for letter in (TRUE, FALSE))))
 
 
 def union_of_needs(scorers: Iterable[Scorer]) -> frozenset[Need]:
@@ -125,7 +195,9 @@ def assemble(task: TaskSpec, sample: Sample, responses: Mapping[str, Response], 
     Raises:
         ModelError: a classification head whose labels are not the task's.
     """
-    failures = [r.reason for role, r in responses.items() if isinstance(r, FailedResponse) and role != REFERENCE]
+    failures = [
+        r.reason for role, r in responses.items() if isinstance(r, FailedResponse) and not role.startswith(OPTIONAL)
+    ]
     if failures:
         return Outcome(failure=failures[0])
     cut = max((r.num_truncated for r in responses.values() if not isinstance(r, FailedResponse)), default=0)
@@ -147,9 +219,20 @@ def assemble(task: TaskSpec, sample: Sample, responses: Mapping[str, Response], 
         num_response_tokens=generated.num_tokens,
         finish_reason=generated.finish_reason,
         response_loglikelihood=generated.loglikelihood,
+        min_logprob=generated.min_logprob,
+        mean_entropy=generated.mean_entropy,
+        max_entropy=generated.max_entropy,
+        draws=tuple(_draw(task, response) for role, response in responses.items() if role.startswith(DRAW)),
         reference=reference if isinstance(reference, LoglikelihoodResponse) else None,
         num_truncated=cut,
     )
+
+
+def _draw(task: TaskSpec, response: Response) -> Draw:
+    if isinstance(response, FailedResponse):
+        return Draw(None, reason=response.reason)
+    assert isinstance(response, GenerationResponse)
+    return Draw(apply_filters(task, response.text), response.loglikelihood, response.num_tokens)
 
 
 def _loglikelihood(response: Response) -> LoglikelihoodResponse:

@@ -105,7 +105,8 @@ def _sample(task: TaskSpec, item: _Item, primer: str) -> Sample:
     where = f"{task.task}: row {item.number}"
     answer = _answer(task, item.doc, where)
     description = render(task.description, item.doc, where=f"{where}: description")
-    prompt = description + primer + _question(task, item.doc, where)
+    question = _question(task, item.doc, where)
+    prompt = description + primer + question
     targets = answer.targets
     name = str(item.number - 1)
     return Sample(
@@ -127,6 +128,7 @@ def _sample(task: TaskSpec, item: _Item, primer: str) -> Sample:
         cluster=item.row_hash
         if task.cluster_by is None
         else _column(task.cluster_by, item.doc, f"{where}: cluster_by"),
+        question=question,
     )
 
 

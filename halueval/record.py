@@ -23,6 +23,7 @@ def run_record(
     metrics: Mapping[str, MetricValue],
     seconds: Mapping[str, float],
     started: datetime,
+    uncertainty: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Everything in `run.json` but the digest of the samples, which the store adds.
 
@@ -35,6 +36,7 @@ def run_record(
         metrics: the figures by name.
         seconds: by stage.
         started: when the command began this task.
+        uncertainty: how well each figure of uncertainty tells wrong answers from right ones, where it was asked for.
     """
     backend = model.backend
     return {
@@ -45,6 +47,7 @@ def run_record(
         "task": _task_record(prepared),
         "n_samples": _counts(prepared, scored),
         "metrics": {name: asdict(value) for name, value in _ordered(metrics, prepared.task)},
+        **({} if uncertainty is None else {"uncertainty": dict(uncertainty)}),
         "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},
         "engine": {
             **journal.accounting.as_dict(),
@@ -156,5 +159,15 @@ def sample_row(item: Scored) -> dict[str, Any]:
         reasons["state"] = judged.reason
     if reasons:
         row["reasons"] = reasons
+    if item.uncertainty:
+        row["draws"] = [
+            {"text": draw.text, "loglikelihood": draw.loglikelihood, "num_tokens": draw.num_tokens}
+            | ({"reason": draw.reason} if draw.reason else {})
+            for draw in outcome.draws
+        ]
+        row["uncertainty"] = {name: score.value for name, score in item.uncertainty.items()}
+        lacking = {name: score.reason for name, score in item.uncertainty.items() if score.reason}
+        if lacking:
+            row["uncertainty_reasons"] = lacking
     row["group"] = dict(sample.group)
     return row

@@ -23,6 +23,7 @@ from halueval.dataset import LoadedData
 from halueval.engine.batching import Budget
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError
+from halueval.followup import follow_up, with_uncertainty
 from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
 from halueval.journal import Journal, request_key
 from halueval.prompt import build_samples
@@ -42,6 +43,7 @@ from halueval.scorers.aggregate import summarise
 from halueval.scorers.base import Scorer, score_sample
 from halueval.scorers.state import judge
 from halueval.store import RUN_FILE, Run, load_run, write_run
+from halueval.uncertainty.judging import judge_uncertainty
 
 
 def prepare(
@@ -55,6 +57,8 @@ def prepare(
     """
     started = time.perf_counter()
     plan.check_fit(task, model.architecture, model.name)
+    if settings.uncertainty is not None:
+        plan.check_uncertainty(task)
     num_fewshot = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
     samples = build_samples(task, data, num_fewshot=num_fewshot, seed=settings.seed, limit=settings.limit)
     needs = plan.union_of_needs(scorers)
@@ -62,7 +66,13 @@ def prepare(
     roles: list[dict[str, str]] = []
     for sample in samples:
         wanted = plan.requests_for(
-            task, sample, needs, model.architecture, templated=settings.chat.apply, seed=settings.seed
+            task,
+            sample,
+            needs,
+            model.architecture,
+            templated=settings.chat.apply,
+            seed=settings.seed,
+            uncertainty=settings.uncertainty,
         )
         keyed = {role: request_key(request) for role, request in wanted.items()}
         requests.update((keyed[role], request) for role, request in wanted.items())
@@ -119,6 +129,8 @@ def _identity(
         "n_resamples": settings.n_resamples,
         "scorers": {scorer.name: scorer.version for scorer in scorers},
     }
+    if settings.uncertainty is not None:
+        identity["uncertainty"] = dict(settings.uncertainty.identity())
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
@@ -189,20 +201,30 @@ def run_tasks(
             for journal in journals.values():
                 journal.clear()
         planning, failed = infer(group, model, journals, settings, observer)
+        asked = {
+            i: follow_up(group[i], journal.responses, settings)
+            for i, journal in journals.items()
+            if settings.uncertainty is not None and all(key in journal.responses for key in group[i].keys)
+        }
+        for i, later in asked.items():
+            # Each by itself: which other tasks are finished already must not change its batches.
+            more, lost = infer([later], model, {0: journals[i]}, settings, observer)
+            planning, failed = planning + more, failed | lost
     for i, prepared in enumerate(group):
-        missing = [key for key in prepared.keys if i in journals and key in failed and key not in journals[i].responses]
+        keys = [*prepared.keys, *(asked[i].keys if i in asked else ())]
+        missing = [key for key in keys if i in journals and key in failed and key not in journals[i].responses]
         if finished[i] is not None:
             yield finished[i]
         elif missing:
             yield IncompleteError(
-                f"{prepared.task.task}: {len(missing)} of {len(prepared.keys)} requests did not fit into the memory "
+                f"{prepared.task.task}: {len(missing)} of {len(keys)} requests did not fit into the memory "
                 f"of {model.ready().device} even alone; the rest is kept: repeat the command on a device with more "
                 "memory"
             )
         elif settings.predict_only:
             yield None
         else:
-            yield _score_and_store(prepared, model, settings, journals[i], planning / len(open_), started)
+            yield _score_and_store(prepared, asked.get(i), model, settings, journals[i], planning / len(open_), started)
 
 
 def _finished(prepared: Prepared) -> Run | None:
@@ -330,6 +352,7 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
 
 def _score_and_store(
     prepared: Prepared,
+    asked: Prepared | None,
     model: ModelHandle,
     settings: RunSettings,
     journal: Journal,
@@ -345,12 +368,22 @@ def _score_and_store(
         seed=settings.seed,
         n_resamples=settings.n_resamples,
     )
+    uncertainty = None
+    if asked is not None and settings.uncertainty is not None:
+        scored = with_uncertainty(scored, asked, journal.responses, settings.uncertainty)
+        uncertainty = judge_uncertainty(
+            [item.uncertainty for item in scored],
+            [item.judged.state for item in scored],
+            [item.sample.cluster for item in scored],
+            n_resamples=settings.n_resamples,
+            seed=settings.seed,
+        )
     seconds = {
         "load": model.load_seconds,
         "tokenise": prepared.prepare_seconds + planning,
         "infer": journal.seconds,
         "score": time.perf_counter() - clock,
     }
-    record = run_record(prepared, model, settings, journal, scored, metrics, seconds, started)
+    record = run_record(prepared, model, settings, journal, scored, metrics, seconds, started, uncertainty)
     record = write_run(prepared.directory, record, (sample_row(item) for item in scored))
     return Run(prepared.directory, record)

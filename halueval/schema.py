@@ -67,6 +67,7 @@ class Sample:
         doc: the row as the data set gave it, after column mapping.
         prompt: the text before the model's answer, few-shot examples and description included, chat
             template not yet applied.
+        question: the end of the prompt that is the sample's own, without description and examples.
         references: gold answers or summaries, the first being the canonical one; `("",)` for an
             unanswerable question; the right choices for multiple choice.
         choices: texts to choose from, empty unless multiple choice.
@@ -91,6 +92,7 @@ class Sample:
     classifier_input: tuple[str, str | None] | None = None
     group: Mapping[str, str] = field(default_factory=dict)
     cluster: str = ""
+    question: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class GenerationRequest:
     """Continue `context` until a stop string, the end token, or `max_new_tokens`.
 
     `temperature == 0` is greedy. `seed` belongs to the request, never to its neighbours in a batch.
+    `entropies` asks for the response's `min_logprob` and entropies too.
     """
 
     context: str
@@ -122,6 +125,7 @@ class GenerationRequest:
     top_k: int = 0
     top_p: float = 1.0
     seed: int = 0
+    entropies: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +158,9 @@ class LoglikelihoodResponse:
 class GenerationResponse:
     """Generated text without its stop string. `loglikelihood` sums over the `num_tokens` tokens kept.
 
-    `finish_reason` is `"stop"` (a stop string), `"eos"` (the end token) or `"length"` (cut off).
+    `finish_reason` is `"stop"` (a stop string), `"eos"` (the end token) or `"length"` (cut off). Only where
+    the request asked for `entropies`, and a token was kept: the lowest log-probability of a token, and mean and
+    maximum over the tokens of the entropy of the model's distribution from which each was chosen, in nats.
     """
 
     text: str
@@ -162,6 +168,9 @@ class GenerationResponse:
     finish_reason: str
     loglikelihood: float
     num_truncated: int = 0
+    min_logprob: float | None = None
+    mean_entropy: float | None = None
+    max_entropy: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,20 @@ Response = LoglikelihoodResponse | GenerationResponse | ClassificationResponse |
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """A further answer to a sample's prompt, drawn at the temperature that `--draw-temperature` names.
+
+    `text` is what the task's filters leave, None where they find nothing or the draw failed (`reason`).
+    `loglikelihood` sums over its `num_tokens` tokens, under the model itself (temperature 1), in nats.
+    """
+
+    text: str | None
+    loglikelihood: float | None = None
+    num_tokens: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """All that the model said about one sample, in the form that scorers read.
 
@@ -193,6 +216,10 @@ class Outcome:
         finish_reason: see `GenerationResponse`.
         response_loglikelihood: nats, summed over the generated tokens.
         loglikelihoods: summed natural-log probability of each choice, in the order of `Sample.choices`.
+        min_logprob: see `GenerationResponse`, as the two entropies.
+        mean_entropy: nats.
+        max_entropy: nats.
+        draws: further answers, where the run was asked for uncertainty.
         reference: conditional log-likelihood of the first reference given the prompt.
         rolling: rolling log-likelihood of the sample's target text.
         failure: why there is nothing to score; every scorer returns None with this reason then.
@@ -203,6 +230,10 @@ class Outcome:
     num_response_tokens: int | None = None
     finish_reason: str | None = None
     response_loglikelihood: float | None = None
+    min_logprob: float | None = None
+    mean_entropy: float | None = None
+    max_entropy: float | None = None
+    draws: tuple[Draw, ...] = ()
     loglikelihoods: tuple[float, ...] | None = None
     reference: LoglikelihoodResponse | None = None
     rolling: LoglikelihoodResponse | None = None

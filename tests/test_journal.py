@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict, replace
 
 import pytest
 
@@ -13,6 +14,8 @@ from halueval.schema import (
     GenerationResponse,
     LoglikelihoodRequest,
     LoglikelihoodResponse,
+    canonical_json,
+    sha256_text,
 )
 
 BUDGET = Budget(100, 50)
@@ -107,3 +110,17 @@ def test_a_journal_in_which_nothing_was_written_leaves_no_directories(tmp_path):
     with pytest.raises(RuntimeError), Journal(tmp_path / "out" / "model" / "task" / "responses" / "r.jsonl"):
         raise RuntimeError("weights that cannot be loaded")
     assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_entropies_count_in_a_key_only_where_they_are_asked_for():
+    plain = GenerationRequest("a", ("b",), 3)
+    assert request_key(replace(plain, entropies=True)) != request_key(plain)
+    before = ["GenerationRequest", {k: v for k, v in asdict(plain).items() if k != "entropies"}]
+    assert request_key(plain) == sha256_text(canonical_json(before))[:24]
+
+
+def test_what_a_response_does_not_say_is_not_written():
+    plain = GenerationResponse("a", 1, "eos", -0.5)
+    assert "max_entropy" not in encode_response(plain)
+    full = replace(plain, min_logprob=-0.5, mean_entropy=0.1, max_entropy=0.2)
+    assert [decode_response(encode_response(r)) for r in (plain, full)] == [plain, full]

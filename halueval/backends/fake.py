@@ -36,6 +36,8 @@ class FakeBackend:
     Args:
         answers: prompt to generated text, or a function of the prompt; prompts not in the table get
             `default`.
+        draws: function of the prompt and the request's seed that answers requests with a temperature; without it
+            they are answered like the others.
         default: answer to everything else.
         loglikelihood: function of context and continuation; a hash of both unless given.
         labels: class names of a classification head.
@@ -48,6 +50,7 @@ class FakeBackend:
         answers: Mapping[str, str] | Callable[[str], str] | None = None,
         *,
         default: str = "I don't know.",
+        draws: Callable[[str, int], str] | None = None,
         loglikelihood: Callable[[str, str], float] = hashed_loglikelihood,
         labels: Sequence[str] = ("LABEL_0", "LABEL_1"),
         architecture: Architecture = "causal",
@@ -55,6 +58,7 @@ class FakeBackend:
     ) -> None:
         self.answers = answers or {}
         self.default = default
+        self.draws = draws
         self.loglikelihood = loglikelihood
         self.labels = tuple(labels)
         self.architecture: Architecture = architecture
@@ -103,8 +107,13 @@ class FakeBackend:
             value = 0.0 if len(request.text) % 2 else -5.0
             return ClassificationResponse({name: value - i for i, name in enumerate(self.labels)}, 1)
         answers = self.answers
-        text = answers(request.context) if callable(answers) else answers.get(request.context, self.default)
-        return GenerationResponse(text, len(text.split()), "stop", -0.1 * max(len(text.split()), 1))
+        if request.temperature and self.draws:
+            text = self.draws(request.context, request.seed)
+        else:
+            text = answers(request.context) if callable(answers) else answers.get(request.context, self.default)
+        n = len(text.split())
+        detail = (-0.1, 0.2, 0.3) if request.entropies and n else (None, None, None)
+        return GenerationResponse(text, n, "stop", -0.1 * max(n, 1), 0, *detail)
 
     def matmul_rate(self) -> float | None:
         """It multiplies nothing."""

@@ -98,6 +98,17 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     is_flag=True,
     help="Store responses without scoring; the same command without it scores them without the model.",
 )
+@click.option(
+    "--uncertainty",
+    is_flag=True,
+    help="Draw further answers and measure how sure the model is of its own (generated QA tasks).",
+)
+@click.option("--num-draws", type=click.IntRange(min=1), help="Further answers to each question [default: 10].")
+@click.option(
+    "--draw-temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Temperature of the further answers [default: 1.0].",
+)
 @click.option("--fresh", is_flag=True, help="Start over instead of going on from what is stored.")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
 @click.option(
@@ -125,6 +136,8 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
     model_names, task_names = split_names(models), split_names(tasks)
     if not model_names or not task_names:
         raise UsageError("--model and --task need a name each; `halueval models ls` and `halueval tasks ls` list them")
+    if not given["uncertainty"] and (given["num_draws"] or given["draw_temperature"]):
+        raise UsageError("--num-draws and --draw-temperature need --uncertainty, which draws further answers")
     settings = RunSettings(
         output=given["output"],
         limit=given["limit"],
@@ -148,6 +161,9 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
                 include_path=given["include_path"],
                 trust_remote_code=given["trust_remote_code"],
                 progress=progress,
+                uncertainty=(given["num_draws"] or 10, given["draw_temperature"] or 1.0)
+                if given["uncertainty"]
+                else None,
             )
             for result in iter_runs(model_names, task_names, options, make_observer(quiet=quiet)):
                 if result is not None:

@@ -22,7 +22,7 @@ from halueval.engine.loglikelihood import NO_NUMBER, TokenScores
 from halueval.engine.memory import release
 from halueval.engine.packing import additive
 from halueval.engine.rules import TokenRules
-from halueval.engine.sampling import Sampling, choose, uniforms
+from halueval.engine.sampling import Sampling, choose, entropies, uniforms
 from halueval.engine.slots import Slots
 from halueval.engine.stopping import Decode, cut_at_stop, kept_tokens, stops
 from halueval.engine.tree import Prefilled, Result, TreeRunner
@@ -45,6 +45,7 @@ class Stream:
     numbers: Sequence[float]
     ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
+    entropies: list[float] = field(default_factory=list)
     reason: str | None = None
 
     @property
@@ -76,7 +77,19 @@ class Stream:
         total = sum(self.logprobs[:kept])
         if not math.isfinite(total):
             return FailedResponse(NO_NUMBER)
-        return GenerationResponse(text, kept, self.reason, total, num_truncated)
+        if not (self.request.entropies and kept):
+            return GenerationResponse(text, kept, self.reason, total, num_truncated)
+        spread = self.entropies[:kept]
+        return GenerationResponse(
+            text,
+            kept,
+            self.reason,
+            total,
+            num_truncated,
+            min_logprob=min(self.logprobs[:kept]),
+            mean_entropy=math.fsum(spread) / kept,
+            max_entropy=max(spread),
+        )
 
 
 def open_stream(number: int, request: GenerationRequest) -> Stream:
@@ -112,6 +125,11 @@ def advance(
         numbers = [stream.numbers[len(stream.ids)] if sampling.temperature else 0.0 for _, stream in members]
         part = logits if len(used) == len(groups) else logits[used]
         tokens, logprobs = choose(part, [place[state] for state, _ in members], numbers, sampling)
+        asking = [(state, stream) for state, stream in members if stream.request.entropies]
+        if asking:
+            spread = entropies(part, [place[state] for state, _ in asking])
+            for (_, stream), value in zip(asking, spread, strict=True):
+                stream.entropies.append(value)
         for (state, stream), token, logprob in zip(members, tokens, logprobs, strict=True):
             stream.take(token, logprob, rules, decode)
             if stream.reason is None:

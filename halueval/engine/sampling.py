@@ -67,6 +67,22 @@ def choose(
     return tokens.tolist(), values.tolist()
 
 
+def entropies(logits: torch.Tensor, states: Sequence[int]) -> list[float]:
+    """Entropy in nats of the model's distribution over the next token at each of these rows of `logits`.
+
+    Args:
+        logits: shape (n, vocabulary), float32; forbidden tokens are minus infinity.
+        states: rows, m of them.
+
+    Returns:
+        m numbers; no temperature and no filter applied.
+    """
+    import torch
+
+    found: list[float] = torch.special.entr(logits[list(states)].softmax(-1)).sum(-1).tolist()
+    return found
+
+
 def _distribution(warped: torch.Tensor, sampling: Sampling) -> tuple[torch.Tensor | None, torch.Tensor]:
     """Token ids in the order drawn from (None: all, by id) and the cumulative sums of their probabilities.
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
+from halueval.report import uncertainty
 from halueval.schema import Kind, State
 from halueval.store import Run
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 LOWER, HIGHER = "↓", "↑"
@@ -95,10 +97,27 @@ def print_runs(runs: Iterable[Run], file: IO[str], *, every: bool = False) -> No
                 console.print(Text(f"{task}, version {version}, {shots}-shot"))
                 console.print(_table(COLUMNS[NUM_TASK_COLUMNS:], [[row[NUM_TASK_COLUMNS:] for row in rows]]))
         for run in finished:
+            _print_uncertainty(run.record, console)
+        for run in finished:
             console.print(Text(footer(run)), soft_wrap=True)
         hidden = sum(len(run.record["metrics"]) for run in finished) - sum(map(len, cells))
         if hidden:
             console.print(Text(f"{hidden} more figures are in run.json; --all-figures shows them", style="dim"))
+
+
+def _print_uncertainty(record: Mapping[str, Any], console: Console) -> None:
+    """A table of the run's figures of uncertainty, if it has any; fewer columns where there is no room."""
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    rows = uncertainty.uncertainty_rows(record, format_number, format_interval)
+    if not rows:
+        return
+    console.print(Text(uncertainty.uncertainty_title(record, format_number)), soft_wrap=True)
+    table = _table(uncertainty.COLUMNS, [rows])
+    if Measurement.get(console, console.options.update(max_width=1000), table).maximum > console.width:
+        table = _table(uncertainty.narrow(uncertainty.COLUMNS), [map(uncertainty.narrow, rows)])
+    console.print(table)
 
 
 def _table(columns: Sequence[str], groups: Iterable[Iterable[Sequence[str]]]) -> Table:
@@ -108,7 +127,9 @@ def _table(columns: Sequence[str], groups: Iterable[Iterable[Sequence[str]]]) ->
 
     table = Table(box=SIMPLE_HEAD)
     for column in columns:
-        table.add_column(column, justify="left" if column in COLUMNS[:4] else "right", no_wrap=True)
+        table.add_column(
+            column, justify="left" if column in (*COLUMNS[:4], uncertainty.COLUMNS[0]) else "right", no_wrap=True
+        )
     for rows in groups:
         for row in rows:
             # Names come from directories and cards: shown as they are, never read as markup.

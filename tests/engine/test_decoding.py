@@ -1,5 +1,7 @@
 """Generation in slots: greedy as `transformers.generate`, draws that belong to the sample alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from families import TREES, make
@@ -81,6 +83,23 @@ def test_log_probabilities_are_those_of_scoring_the_answer(models):
         row = Row((*prompt, *stream.ids), len(stream.ids))
         (plain,) = score_decoder_rows(model, [row], pad=0, accounting=Accounting())
         assert stream.logprobs == pytest.approx(plain.logprobs, abs=1e-4)
+
+
+def test_entropies_are_those_of_the_states_and_only_where_asked_for(models):
+    model = models("llama")
+    asking = [(prompt, replace(drawn(i), entropies=True)) for i, prompt in enumerate(PROMPTS)]
+    streams, _ = generate(model, [*asking, (PROMPTS[0], drawn(0)), (PROMPTS[0], greedy())])
+    for prompt, stream in zip(PROMPTS, streams[:-2], strict=True):
+        logits = model(torch.tensor([[*prompt, *stream.ids]])).logits[0, len(prompt) - 1 : -1].float()
+        expected = torch.distributions.Categorical(logits=logits).entropy().tolist()
+        assert stream.entropies == pytest.approx(expected, abs=1e-4)
+        response = stream.response(0, decode)
+        assert response.mean_entropy == pytest.approx(sum(expected) / len(expected), abs=1e-4)
+        assert response.max_entropy == pytest.approx(max(expected), abs=1e-4)
+        assert response.min_logprob == min(stream.logprobs)
+    plain = streams[-2]
+    assert plain.ids == streams[0].ids
+    assert (plain.entropies, plain.response(0, decode).max_entropy) == ([], None)
 
 
 @settings(max_examples=6, deadline=None)

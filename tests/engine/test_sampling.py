@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from halueval.engine.sampling import Sampling, choose, uniforms
+from halueval.engine.sampling import Sampling, choose, entropies, uniforms
 from halueval.engine.stopping import cut_at_stop, kept_tokens, stops
 
 LOGITS = torch.tensor([[2.0, 1.0, 0.0, -1.0, 2.5]])
@@ -108,3 +108,9 @@ def test_only_tokens_of_what_is_kept_are_counted():
     assert kept_tokens([0, 1], "", decode) == 0
     assert cut_at_stop("Paris\n\nQ", ("\n\n", "Q")) == ("Paris", True)
     assert cut_at_stop("Paris", ("", "x")) == ("Paris", False)
+
+
+def test_entropy_is_that_of_the_model_and_forbidden_tokens_have_no_part_in_it():
+    logits = torch.tensor([[2.0, 1.0, 0.0, -1.0, 2.5], [0.0, 0.0, -torch.inf, -torch.inf, 0.0]])
+    expected = [-sum(p * math.log(p) for p in PROBABILITIES), math.log(3)]
+    assert entropies(logits, [1, 0, 1]) == pytest.approx([expected[1], expected[0], expected[1]], abs=1e-5)

@@ -1,0 +1,1 @@
+"""Uncertainty of answers: from likelihoods, from further draws, and from asking the model itself."""

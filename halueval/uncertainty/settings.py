@@ -1,0 +1,79 @@
+"""What a run with `--uncertainty` is told, and the sentence encoder that it may use."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from halueval.errors import HaluevalError, UsageError
+from halueval.uncertainty.selfcheck_embedding import Encode
+
+VERSION = 1
+"""Raised whenever a figure of uncertainty could change; part of a run's identity."""
+
+logger = logging.getLogger("halueval")
+
+NO_ENCODER = "no sentence encoder"
+
+
+@dataclass(frozen=True, slots=True)
+class UncertaintySettings:
+    """Draws, and the encoder.
+
+    Attributes:
+        num_draws: further answers to each prompt.
+        temperature: at which they are drawn, without top-k or top-p; above 0.
+        encode: for the figures that compare meanings by sentence vectors; None leaves them without a value.
+        encoder: which encoder it is, for the run's identity: None where there is none.
+        no_encoder: why there is none.
+    """
+
+    num_draws: int = 10
+    temperature: float = 1.0
+    encode: Encode | None = field(default=None, compare=False)
+    encoder: str | None = None
+    no_encoder: str = NO_ENCODER
+
+    def identity(self) -> Mapping[str, Any]:
+        """What determines the figures."""
+        return {
+            "version": VERSION,
+            "num_draws": self.num_draws,
+            "temperature": self.temperature,
+            "encoder": self.encoder,
+        }
+
+
+def packaged_encoder() -> tuple[Encode, str]:
+    """The packaged sentence encoder, loaded, and its digest.
+
+    Raises:
+        HaluevalError: it cannot be had.
+    """
+    encoder: Any = importlib.import_module("halueval.consistency.encoder").SentenceEncoder()
+    encoder.encode(["."])
+    return encoder.encode, str(getattr(encoder, "digest", None) or "all-MiniLM-L6-v2")
+
+
+def settings_with_encoder(num_draws: int, temperature: float) -> UncertaintySettings:
+    """Settings with the packaged encoder, or with the reason why it cannot be had, which is told.
+
+    Raises:
+        UsageError: no draws, or a temperature that draws nothing.
+    """
+    if num_draws < 1 or not 0 < temperature < math.inf:
+        raise UsageError(
+            f"--num-draws {num_draws} --draw-temperature {temperature}: there must be a draw, at a finite temperature "
+            "above 0"
+        )
+    try:
+        encode, name = packaged_encoder()
+    except (HaluevalError, ImportError) as error:
+        reason = f"{NO_ENCODER}: {' '.join(str(error).split())}"
+        logger.warning("figures that compare meanings are left out: %s", reason)
+        return UncertaintySettings(num_draws, temperature, no_encoder=reason)
+    return UncertaintySettings(num_draws, temperature, encode, name)
