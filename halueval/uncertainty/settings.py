@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from halueval.consistency.encoder import WHAT, SentenceEncoder
 from halueval.errors import HaluevalError, UsageError
 from halueval.uncertainty.selfcheck_embedding import Encode
 
@@ -54,9 +54,9 @@ def packaged_encoder() -> tuple[Encode, str]:
     Raises:
         HaluevalError: it cannot be had.
     """
-    encoder: Any = importlib.import_module("halueval.consistency.encoder").SentenceEncoder()
+    encoder = SentenceEncoder()
     encoder.encode(["."])
-    return encoder.encode, str(getattr(encoder, "digest", None) or "all-MiniLM-L6-v2")
+    return encoder.encode, encoder.digest or WHAT
 
 
 def settings_with_encoder(num_draws: int, temperature: float) -> UncertaintySettings:
@@ -72,7 +72,7 @@ def settings_with_encoder(num_draws: int, temperature: float) -> UncertaintySett
         )
     try:
         encode, name = packaged_encoder()
-    except (HaluevalError, ImportError) as error:
+    except HaluevalError as error:
         reason = f"{NO_ENCODER}: {' '.join(str(error).split())}"
         logger.warning("figures that compare meanings are left out: %s", reason)
         return UncertaintySettings(num_draws, temperature, no_encoder=reason)

@@ -1,0 +1,133 @@
+"""Likelihood scorers and P(yes) with a small model, against the plain path."""
+
+import math
+import random
+
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+
+from halueval.consistency.base import Pair
+from halueval.consistency.catalog import create
+from halueval.consistency.language_model import shared_model
+from halueval.consistency.likelihood import prompt
+from halueval.consistency.p_yes import QUESTIONS, PYes
+from halueval.errors import UsageError
+
+SOURCE = "The film was reviewed by the people. It was long."
+CLAIM = "The film was long. It was reviewed."
+NAMES = ("likelihood", "likelihood_min", "likelihood_pmi", "likelihood_shuffled")
+
+
+@pytest.fixture(autouse=True)
+def _models_of_their_own():
+    shared_model.cache_clear()
+    yield
+    shared_model.cache_clear()
+
+
+def score(name, pairs, directory, **options):
+    return create(name, {"model": str(directory), "dtype": "float32", "device": "cpu", **options}).score(pairs)
+
+
+def token_logprobs(directory, context, continuation):
+    """log p of each token of the continuation, one text at a time, nothing cut."""
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
+    whole = tokenizer(context + continuation)["input_ids"]
+    start = len(tokenizer(context)["input_ids"])
+    with torch.inference_mode():
+        logprobs = model(torch.tensor([whole])).logits[0].log_softmax(-1)
+    return [float(logprobs[i - 1, whole[i]]) for i in range(start, len(whole))]
+
+
+def mean(values):
+    return math.fsum(values) / len(values)
+
+
+def test_the_four_figures_equal_the_plain_path(models):
+    directory = models("causal")
+    given = token_logprobs(directory, prompt(SOURCE, "en"), " " + CLAIM)
+    bare = token_logprobs(directory, prompt("", "en"), " " + CLAIM)
+    found = [score(name, [Pair(SOURCE, CLAIM)], directory)[0] for name in NAMES]
+    assert found[0].value == pytest.approx(mean(given), abs=1e-4)
+    assert found[1].value == pytest.approx(min(given), abs=1e-4)
+    assert found[2].value == pytest.approx(mean(given) - mean(bare), abs=1e-4)
+    assert found[0].details["tokens"] == len(given)
+    words = SOURCE.split()
+    shuffled = create("likelihood_shuffled", {"model": str(directory)}).other_source(Pair(SOURCE, CLAIM))
+    assert sorted(shuffled.split()) == sorted(words)
+    other = token_logprobs(directory, prompt(shuffled, "en"), " " + CLAIM)
+    assert found[3].value == pytest.approx(mean(given) - mean(other), abs=1e-4)
+
+
+def test_each_sentence_is_given_the_source_and_the_sentences_before_it(models):
+    directory = models("causal")
+    (verdict,) = score("likelihood", [Pair(SOURCE, CLAIM)], directory, aggregate="sentences")
+    context = prompt(SOURCE, "en")
+    first = mean(token_logprobs(directory, context, " The film was long."))
+    second = mean(token_logprobs(directory, context + " The film was long.", " It was reviewed."))
+    assert [s.text for s in verdict.sentences] == ["The film was long.", "It was reviewed."]
+    assert [s.value for s in verdict.sentences] == pytest.approx([first, second], abs=1e-4)
+    assert verdict.value == pytest.approx((first + second) / 2, abs=1e-4)
+    assert verdict.details["worst_sentence"] == pytest.approx(min(first, second), abs=1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_neither_order_nor_company_nor_repetition_moves_a_verdict(models, name):
+    pairs = [Pair(SOURCE, CLAIM), Pair("It was.", "The people."), Pair(SOURCE, "It was long."), Pair(SOURCE, CLAIM)]
+    alone = [score(name, [pair], models("causal"))[0].value for pair in pairs]
+    shared_model.cache_clear()
+    order = list(range(len(pairs)))
+    random.Random(1).shuffle(order)
+    told = []
+    scorer = create(name, {"model": str(models("causal")), "dtype": "float32", "device": "cpu"})
+    together = scorer.score([pairs[i] for i in order], told.append)
+    assert [together[order.index(i)].value for i in range(len(pairs))] == pytest.approx(alone, abs=1e-4)
+    assert sum(told) == len(pairs)
+    assert scorer.identity()["weights_sha256"]
+
+
+def test_a_long_source_is_cut_and_counted_and_a_long_claim_is_no_number(models):
+    long_source, long_claim = Pair("The film was long. " * 40, "It was."), Pair(SOURCE, "It was long. " * 60)
+    cut, refused = score("likelihood", [long_source, long_claim], models("causal"))
+    assert math.isfinite(cut.value)
+    assert cut.truncated > 0
+    assert refused.value is None
+    assert "exceeds the model's window" in refused.reason
+
+
+def test_an_encoder_decoder_reads_the_bare_source(models):
+    directory = models("t5")
+    model, tokenizer = AutoModelForSeq2SeqLM.from_pretrained(directory), AutoTokenizer.from_pretrained(directory)
+    source = tokenizer("The film was long.", return_tensors="pt")
+    labels = tokenizer(text_target="It was long.", return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        logits = model(**source, labels=labels).logits[0].log_softmax(-1)
+    expected = float(logits.gather(1, labels[0][:, None]).mean())
+    (verdict,) = score("likelihood", [Pair("The film was long.", "It was long.")], directory)
+    assert verdict.value == pytest.approx(expected, abs=2e-3)
+
+
+def test_p_yes_weighs_the_two_answers(models):
+    directory = models("causal")
+    text, (yes, no) = QUESTIONS["en"]
+    question = text.format(source=SOURCE, claim=CLAIM)
+    margin = sum(token_logprobs(directory, question, yes)) - sum(token_logprobs(directory, question, no))
+    (verdict,) = score("p_yes", [Pair(SOURCE, CLAIM)], directory)
+    assert verdict.value == pytest.approx(1 / (1 + math.exp(-margin)), abs=1e-4)
+
+
+def test_braces_of_strangers_are_text(models, monkeypatch):
+    asked = []
+    scorer = PYes(model=str(models("causal")), device="cpu", dtype="float32")
+    ask = scorer._model.ask
+    monkeypatch.setattr(scorer._model, "ask", lambda requests: asked.extend(requests) or ask(requests))
+    (verdict,) = scorer.score([Pair("a {claim} b {0}", "c {source} {}")])
+    assert verdict.value is not None
+    assert "Article: a {claim} b {0}\n" in asked[0].context
+    assert "Claim: c {source} {}\n" in asked[0].context
+
+
+def test_an_unknown_aggregation_is_refused():
+    with pytest.raises(UsageError, match="must be tokens or sentences"):
+        create("likelihood", {"aggregate": "words"})

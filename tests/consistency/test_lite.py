@@ -1,0 +1,153 @@
+"""`lite`: its features and fit by hand, its synthetic errors, and the packaged coefficients."""
+
+import random
+
+import numpy as np
+import pytest
+
+from halueval.consistency.base import Pair
+from halueval.consistency.catalog import create
+from halueval.consistency.embedding import Embedding
+from halueval.consistency.encoder import SentenceEncoder
+from halueval.consistency.lite import Lite, probabilities
+from halueval.consistency.lite.features import NAMES, OF_SENTENCE, features, stem
+from halueval.consistency.lite.synthetic import ERRORS, Document, make_examples, tokenised
+from halueval.consistency.lite.train import balanced_accuracy, calibrated, non_negative_logistic
+
+DOCUMENT = Document(
+    "The mayor of Lyon, Anna Roux, opened a new bridge on 3 May 2019. It cost 12 million euros, she told reporters. "
+    "Critics had said that the old bridge was safe and could have been kept for many years.",
+    "Anna Roux opened a bridge that cost 12 million euros.",
+)
+OTHER = Document(
+    "Police in Leeds arrested Tom Hill on 7 June 2021 after a fire at a warehouse near the station. He was released "
+    "without charge when officers found that 40 people had been inside.",
+    "Tom Hill was arrested in Leeds after a fire.",
+)
+
+
+class Letters(SentenceEncoder):
+    """A vector a letter: tokens are words, and equal words have equal vectors."""
+
+    def tokens(self, texts):
+        out = []
+        for text in texts:
+            rows = np.zeros((len(text.split()), 64), dtype=np.float32)
+            for i, word in enumerate(text.lower().split()):
+                rows[i, sum(word.strip(".,").encode()) % 64] = 1
+            out.append(rows)
+        return out
+
+
+def named(claim, source=DOCUMENT.text):
+    (row,) = features([Pair(source, claim)], Letters())
+    return dict(zip(NAMES, row, strict=True))
+
+
+def test_a_sentence_of_the_source_has_full_marks():
+    assert named("It cost 12 million euros, she told reporters.") == pytest.approx(dict.fromkeys(NAMES, 1.0))
+
+
+def test_features_of_a_claim_with_errors_by_hand():
+    found = named("Anna Hill opened it. It did not cost 13 million euros.")
+    assert found["entities_mean"] == pytest.approx((0 + 1) / 2)
+    assert found["entities_worst"] == 0
+    assert (found["numbers_mean"], found["numbers_worst"]) == pytest.approx((0.5, 0))
+    assert (found["negation_agrees_mean"], found["negation_agrees_worst"]) == pytest.approx((0.5, 0))
+    # "anna", "hill", "opened" of which "hill" is nowhere; "cost", "13", "million", "euros" of which "13" is.
+    assert found["content_in_source_mean"] == pytest.approx((2 / 3 + 3 / 4) / 2)
+
+
+def test_every_feature_falls_when_a_claim_leaves_its_source():
+    near, far = (
+        named("Anna Roux opened a new bridge."),
+        named("Police did not arrest Tom Hill on 7 June 2021 in Leeds."),
+    )
+    assert all(far[name] <= near[name] for name in NAMES)
+    assert len(NAMES) == 2 * len(OF_SENTENCE)
+
+
+@pytest.mark.parametrize(("word", "expected"), [("visited", "visit"), ("bridges", "bridg"), ("is", "is"), ("桥", "桥")])
+def test_stems(word, expected):
+    assert stem(word) == expected
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_each_error_changes_a_claim_and_the_same_seed_changes_it_alike(error):
+    claim = "Anna Roux said she was told that the bridge cost 12 million euros on 3 May 2019."
+    change = ERRORS[error][0]
+    made = [change(claim, DOCUMENT, OTHER, random.Random(seed)) for seed in range(20)]
+    assert made == [change(claim, DOCUMENT, OTHER, random.Random(seed)) for seed in range(20)]
+    assert any(wrong and wrong != claim for wrong in made)
+
+
+def test_examples_are_balanced_and_follow_from_the_seed():
+    made = make_examples([DOCUMENT, OTHER] * 5, per_document=3, seed=7)
+    assert made == make_examples([DOCUMENT, OTHER] * 5, per_document=3, seed=7)
+    assert sum(example.consistent for example in made) * 2 == len(made) > 20
+    assert all((example.error == "none") == example.consistent for example in made)
+
+
+def test_marks_of_tokenised_text_stand_alone():
+    assert tokenised("He left, at 3.5 km.").split() == ["He", "left", ",", "at", "3.5", "km", "."]
+
+
+def test_the_fit_finds_known_coefficients_and_none_below_zero():
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(20_000, 3))
+    labels = rng.random(20_000) < 1 / (1 + np.exp(-(1.5 * table[:, 0] - 1.0 * table[:, 1] + 0.5)))
+    coefficients, intercept = non_negative_logistic(table, labels, 0.0)
+    assert coefficients[1] == 0
+    assert coefficients[2] == pytest.approx(0, abs=0.05)
+    assert coefficients[0] > 1
+    assert intercept > 0.2
+    exact, shift = non_negative_logistic(table[:, :1], rng.random(20_000) < 1 / (1 + np.exp(-2 * table[:, 0] + 1)), 0.0)
+    assert (exact[0], shift) == pytest.approx((2, -1), abs=0.1)
+
+
+def test_balanced_accuracy_and_its_threshold_by_hand():
+    values, truth = np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, False, True])
+    # At .4: both true ones and one of two false ones; at .9: one of two and both.
+    assert balanced_accuracy(values, truth)[0] == 0.75
+
+
+def test_calibration_rises_and_meets_the_shares():
+    rng = np.random.default_rng(1)
+    margins = rng.uniform(-2, 2, 5000)
+    labels = rng.random(5000) < (margins + 2) / 4
+    knots = calibrated(margins, labels)
+    assert all(a < b for a, b in zip(knots["probabilities"], knots["probabilities"][1:], strict=False))
+    assert np.interp(1.0, knots["margins"], knots["probabilities"]) == pytest.approx(0.75, abs=0.05)
+
+
+def test_the_packaged_coefficients_belong_to_these_features():
+    model = Lite()._model
+    assert tuple(model["features"]) == NAMES
+    assert min(model["coefficients"]) >= 0
+    best, worst = probabilities(model, np.array([np.ones(len(NAMES)), np.zeros(len(NAMES))]))
+    assert 0 <= worst < model["threshold"] < best <= 1
+    assert create("lite").threshold == model["threshold"]
+
+
+def test_an_encoder_gives_vectors_of_length_one_whatever_the_company(models):
+    encoder = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
+    texts = ["The film", "It was long and reviewed by the people", "The film"]
+    together = encoder.encode(texts)
+    assert np.linalg.norm(together, axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
+    alone = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
+    for text, vector in zip(texts, together, strict=True):
+        assert alone.encode([text])[0] == pytest.approx(vector, abs=1e-5)
+    for text, tokens in zip(texts, encoder.tokens(texts), strict=True):
+        assert alone.tokens([text])[0] == pytest.approx(tokens, abs=1e-5)
+    assert encoder.digest
+
+
+def test_embedding_support_is_the_nearest_sentence_of_the_source(models):
+    scorer = Embedding(model=str(models("bert")), device="cpu", dtype="float32")
+    (same, other) = scorer.score(
+        [Pair("The film was long. It was.", "It was."), Pair("The film.", "It was. The film.")]
+    )
+    assert same.value == pytest.approx(1, abs=1e-5)
+    assert other.value < 1
+    assert other.sentences[1].value == pytest.approx(1, abs=1e-5)
+    assert other.value == pytest.approx(np.mean([s.value for s in other.sentences]))
