@@ -29,6 +29,7 @@ class RunSettings:
     predict_only: bool = False
     fresh: bool = False
     n_resamples: int = 10_000
+    calibration: str = "none"
 
 
 class Observer(Protocol):
@@ -95,6 +96,7 @@ class Prepared:
     journal: Path
     num_fewshot: int
     prepare_seconds: float
+    calibration: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
