@@ -25,9 +25,9 @@ from halueval.stats.scoring_rules import Gold, classes_of
 
 FloatArray = NDArray[np.float64]
 
-BOUNDS = (0.02, 50.0)
+BOUNDS = (0.01, 1000.0)
 """Temperatures searched; one at an end means that no finite temperature is best."""
-GRID = 160
+GRID = 240
 TOLERANCE = 1e-7
 LOGIT_LIMIT = 700.0
 """Largest log-odds; beyond it exp overflows. A sequence probability of 0 has log-odds of minus this."""

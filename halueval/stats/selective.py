@@ -20,8 +20,8 @@ from halueval.stats.intervals import Resampler
 
 FloatArray = NDArray[np.float64]
 
-COVERAGES = (0.25, 0.5, 0.75, 0.9, 1.0)
-"""Shares of the answers for which selective accuracy is reported."""
+COVERAGES = (0.25, 0.5, 0.75, 0.9)
+"""Shares of the answers for which selective accuracy is reported; at 1 it is the accuracy."""
 
 
 class _Ranking:

@@ -68,7 +68,8 @@ def test_replicates_are_those_of_drawn_samples():
 
 
 def test_whole_clusters_are_drawn():
-    made = selective_replicates([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0], ["a", "a", "b", "b"], n_resamples=100)
+    names = ["a", "a", "b", "b"]
+    made = selective_replicates([0.9, 0.8, 0.2, 0.1], [1, 1, 0, 0], names, coverages=[1], n_resamples=100)
     # Both right, both wrong, or all four.
     assert set(made["1"].values) == {0.0, 0.5, 1.0}
 
