@@ -84,7 +84,10 @@ def temperature_nll_terms(scores: FloatArray, gold: Gold, temperature: float) ->
     Raises:
         ValueError: a sample without a right choice, or one out of range.
     """
-    right = classes_of(gold, scores.shape[1]) > 0
+    return _nll_terms(scores, classes_of(gold, scores.shape[1]) > 0, temperature)
+
+
+def _nll_terms(scores: FloatArray, right: NDArray[np.bool_], temperature: float) -> FloatArray:
     scaled = (scores - scores.max(axis=1, keepdims=True)) / temperature
     chosen = np.where(right, scaled, -np.inf)
     top = chosen.max(axis=1)
@@ -111,10 +114,11 @@ def fit_temperature(
     if len(clusters) != len(scores):
         raise ValueError(f"{len(clusters)} clusters for {len(scores)} samples")
     grid = np.linspace(math.log(BOUNDS[0]), math.log(BOUNDS[1]), GRID)
-    terms = np.stack([temperature_nll_terms(scores, gold, math.exp(point)) for point in grid], axis=1)
+    right = classes_of(gold, scores.shape[1]) > 0
+    terms = np.stack([_nll_terms(scores, right, math.exp(point)) for point in grid], axis=1)
 
     def mean_nll(point: float) -> float:
-        return math.fsum(temperature_nll_terms(scores, gold, math.exp(point))) / len(scores)
+        return math.fsum(_nll_terms(scores, right, math.exp(point))) / len(scores)
 
     best = int(np.argmin([math.fsum(column) for column in terms.T]))
     at_bound = best in (0, GRID - 1)
@@ -124,8 +128,8 @@ def fit_temperature(
     by_cluster = resampler.cluster_sums(terms)
     drawn = np.concatenate([_parabola(grid, counts @ by_cluster) for counts in resampler.counts()])
     tail = expanded_tail(resampler.n_clusters) if resampler.n_clusters > 1 else 0.025
-    interval = percentile_interval(np.exp(drawn), resampler.n_clusters, tails=(tail, 1 - tail))
-    return Temperature(math.exp(point), at_bound, interval)
+    interval = percentile_interval(np.clip(np.exp(drawn), *BOUNDS), resampler.n_clusters, tails=(tail, 1 - tail))
+    return Temperature(min(max(math.exp(point), BOUNDS[0]), BOUNDS[1]), at_bound, interval)
 
 
 def golden_section(function: Callable[[float], float], low: float, high: float) -> float:
