@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from runs import identity, prepared, run_fake, write_task
 
+import halueval
 from halueval.backends.fake import FakeBackend
 from halueval.choice_calibration import (
     batch_correction,
@@ -293,3 +294,40 @@ def test_a_classification_head_has_no_prompt_to_calibrate(tmp_path):
     with pytest.raises(UsageError, match="classification head does not have; use batch"):
         prepared(task, RunSettings(output=tmp_path, calibration="contextual"), head)
     assert prepared(task, RunSettings(output=tmp_path, calibration="batch"), head).calibration == "batch"
+
+
+def test_likelihood_given_nothing_is_that_of_the_network_after_its_first_token(models, tmp_path):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    directory = models("causal")
+    task = write_task(tmp_path, **REVIEWS)
+    (run,) = halueval.run(str(directory), str(task), calibration="pmi", dtype="float32", output=tmp_path / "out")
+    tokenizer, model = AutoTokenizer.from_pretrained(directory), AutoModelForCausalLM.from_pretrained(directory)
+    expected = []
+    for choice in (" negative", " positive"):
+        ids = tokenizer(choice, return_tensors="pt").input_ids  # the tokenizer puts <s> in front
+        with torch.no_grad():
+            logprobs = model(ids).logits.log_softmax(-1)[0, :-1]
+        expected.append(float(logprobs.gather(1, ids[0, 1:, None]).sum()))
+    for row in rows_of(run):
+        assert row["baselines"]["pmi"] == pytest.approx(expected, abs=1e-4)
+        scores = [a - b for a, b in zip(row["loglikelihoods"], expected, strict=True)]
+        assert row["prediction"] == scores.index(max(scores))
+
+
+@pytest.mark.parametrize("model", ["causal", "t5", "bart"])
+@pytest.mark.parametrize("method", ["contextual", "domain", "pmi", "batch"])
+def test_every_method_on_every_kind_of_model_with_a_prompt(models, tmp_path, model, method):
+    task = write_task(tmp_path, **REVIEWS)
+    (run,) = halueval.run(str(models(model)), str(task), calibration=method, output=tmp_path / "out")
+    rows = rows_of(run)
+    assert {row["state"] for row in rows} <= {"correct", "hallucinated"}
+    # One prompt, two choices, no examples: every sample has the same correction.
+    assert len({tuple(row["correction"]) for row in rows}) == 1
+    assert all(0 < row["confidence"] <= 1 for row in rows)
+
+
+def test_the_api_refuses_an_unknown_method_before_any_work(tmp_path):
+    with pytest.raises(UsageError, match="no calibration 'temperature'"):
+        halueval.run("gemma-2-2b", str(write_task(tmp_path)), calibration="temperature", output=tmp_path / "out")
