@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING
 from halueval.backends.base import Architecture, ChatSettings
 from halueval.backends.devices import resolve_device, resolve_dtype
 from halueval.backends.loading import LocatedModel, locate
+from halueval.choice_calibration import check_method
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError
@@ -99,6 +100,7 @@ def run(
     data: str | Path | None = None,
     apply_chat_template: bool = False,
     system_instruction: str | None = None,
+    calibration: str = "none",
     include_path: Sequence[str | Path] = (),
     fresh: bool = False,
     uncertainty: bool = False,
@@ -126,6 +128,7 @@ def run(
         data: file used in place of the tasks' data set.
         apply_chat_template: wrap prompts in the model's chat template.
         system_instruction: system message of the chat template.
+        calibration: of multiple-choice answers: none, contextual, domain, pmi or batch (`choice_calibration`).
         include_path: directories with further tasks and models.
         fresh: start over instead of going on.
         uncertainty: draw further answers, and measure how sure the model is of its own (generated QA only).
@@ -147,6 +150,7 @@ def run(
         max_tokens_per_batch=max_tokens_per_batch,
         chat=ChatSettings(apply_chat_template, system_instruction),
         fresh=fresh,
+        calibration=calibration,
     )
     options = Options(
         settings=settings,
@@ -177,6 +181,7 @@ def iter_runs(
     settings = options.settings
     if settings.chat.system_instruction is not None and not settings.chat.apply:
         raise UsageError("--system-instruction needs --apply-chat-template: without a template there is no system turn")
+    check_method(settings.calibration)
     check_writable(settings.output)
     if options.uncertainty is not None:
         for task, _ in chosen:

@@ -31,6 +31,7 @@ class RunSettings:
     fresh: bool = False
     n_resamples: int = 10_000
     uncertainty: UncertaintySettings | None = None
+    calibration: str = "none"
 
 
 class Observer(Protocol):
@@ -97,6 +98,7 @@ class Prepared:
     journal: Path
     num_fewshot: int
     prepare_seconds: float
+    calibration: str = "none"
 
 
 @dataclass(frozen=True, slots=True)

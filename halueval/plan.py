@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from halueval.backends.base import Architecture
+from halueval.choice_calibration import check_method
 from halueval.config import TaskSpec
 from halueval.errors import ModelError, UsageError
 from halueval.prompt import apply_filters
@@ -72,6 +73,32 @@ def check_uncertainty(task: TaskSpec) -> None:
         )
 
 
+def check_calibration(task: TaskSpec, samples: Sequence[Sample], architecture: Architecture, calibration: str) -> None:
+    """Refuse a calibration that this task or model gives no meaning to.
+
+    Raises:
+        UsageError: names the task, the calibration and what would fit.
+    """
+    check_method(calibration)
+    if calibration == "none":
+        return
+    if task.output_type != OutputType.MULTIPLE_CHOICE:
+        raise UsageError(
+            f"task {task.task}: --calibration {calibration} is for choices, and the task is of output type "
+            f"{task.output_type.value}; leave it out"
+        )
+    if architecture == "classifier" and calibration != "batch":
+        raise UsageError(
+            f"task {task.task}: --calibration {calibration} changes the prompt, which a model with a classification "
+            "head does not have; use batch"
+        )
+    if calibration == "batch" and len({sample.choices for sample in samples}) > 1:
+        raise UsageError(
+            f"task {task.task}: --calibration batch needs the same choices for every sample, and they differ; use "
+            "contextual or pmi"
+        )
+
+
 def available_needs(task: TaskSpec, architecture: Architecture) -> frozenset[Need]:
     """What scorers can be given for this task by a model of this architecture."""
     if task.output_type == OutputType.LOGLIKELIHOOD_ROLLING:
@@ -116,7 +143,8 @@ def requests_for(
         return {ROLLING: RollingRequest(sample.target)}
     if task.output_type == OutputType.MULTIPLE_CHOICE:
         return {
-            f"choice:{i}": LoglikelihoodRequest(sample.prompt, delimiter + choice)
+            f"{name}:{i}": LoglikelihoodRequest(prompt, delimiter + choice)
+            for name, prompt in {"choice": sample.prompt, **sample.baselines}.items()
             for i, choice in enumerate(sample.choices)
         }
     settings = task.generation_kwargs
@@ -210,7 +238,11 @@ def assemble(task: TaskSpec, sample: Sample, responses: Mapping[str, Response], 
     if GENERATION not in responses:
         answers = [_loglikelihood(responses[f"choice:{i}"]) for i in range(len(sample.choices))]
         values = tuple(answer.loglikelihood for answer in answers)
-        return Outcome(loglikelihoods=values, reference=answers[sample.gold[0]], num_truncated=cut)
+        baselines = {
+            name: tuple(_loglikelihood(responses[f"{name}:{i}"]).loglikelihood for i in range(len(values)))
+            for name in sample.baselines
+        }
+        return Outcome(loglikelihoods=values, reference=answers[sample.gold[0]], num_truncated=cut, baselines=baselines)
     generated = responses[GENERATION]
     assert isinstance(generated, GenerationResponse)
     reference = responses.get(REFERENCE)

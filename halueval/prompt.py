@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from halueval.choice_calibration import baseline_prompts
 from halueval.datafile import Row
 from halueval.errors import DataError, UsageError
 from halueval.filters import apply_filters
@@ -54,7 +55,13 @@ class _Answer:
 
 
 def build_samples(
-    task: TaskSpec, data: LoadedData, *, num_fewshot: int | None, seed: int, limit: int | None
+    task: TaskSpec,
+    data: LoadedData,
+    *,
+    num_fewshot: int | None,
+    seed: int,
+    limit: int | None,
+    calibration: str = "none",
 ) -> list[Sample]:
     """Render every sample of a task.
 
@@ -64,6 +71,7 @@ def build_samples(
         num_fewshot: examples before each question; None takes the card's number.
         seed: of the run; changes which examples are drawn.
         limit: take the first so many rows. Variants of a row stay together.
+        calibration: of `choice_calibration.METHODS`; gives samples their baseline prompts.
 
     Raises:
         ConfigError: a template or key that is wrong whatever the row.
@@ -80,7 +88,7 @@ def build_samples(
     for index, row in enumerate(data.rows[:limit]):
         for item in _expand(task, row, index + 1):
             primer = examples.before(item, seed) if examples else ""
-            samples.append(_sample(task, item, primer))
+            samples.append(_sample(task, item, primer, calibration))
     return samples
 
 
@@ -101,7 +109,7 @@ def _expand(task: TaskSpec, row: Row, number: int) -> list[_Item]:
     return items
 
 
-def _sample(task: TaskSpec, item: _Item, primer: str) -> Sample:
+def _sample(task: TaskSpec, item: _Item, primer: str, calibration: str) -> Sample:
     where = f"{task.task}: row {item.number}"
     answer = _answer(task, item.doc, where)
     description = render(task.description, item.doc, where=f"{where}: description")
@@ -129,6 +137,13 @@ def _sample(task: TaskSpec, item: _Item, primer: str) -> Sample:
         if task.cluster_by is None
         else _column(task.cluster_by, item.doc, f"{where}: cluster_by"),
         question=question,
+        baselines=baseline_prompts(
+            calibration,
+            item.doc,
+            description + primer,
+            lambda doc, what: _question(task, doc, f"{where}: {what}"),
+            where,
+        ),
     )
 
 

@@ -137,7 +137,12 @@ def sample_row(item: Scored) -> dict[str, Any]:
         row["references"] = list(sample.references)
     if sample.choices:
         row |= {"choices": list(sample.choices), "gold": list(sample.gold), "prediction": judged.prediction}
-        row["loglikelihoods"] = None if outcome.loglikelihoods is None else list(outcome.loglikelihoods)
+        raw = outcome.raw_loglikelihoods or outcome.loglikelihoods
+        row["loglikelihoods"] = None if raw is None else list(raw)
+        if outcome.correction is not None:
+            row["correction"] = list(outcome.correction)
+        if outcome.baselines:
+            row["baselines"] = {name: list(values) for name, values in outcome.baselines.items()}
     else:
         row |= {
             "response": outcome.response,

@@ -18,6 +18,7 @@ from typing import Any
 
 from halueval import plan
 from halueval.backends.base import Backend, ModelIdentity
+from halueval.choice_calibration import calibrate_outcomes
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
 from halueval.engine.batching import Budget
@@ -52,7 +53,7 @@ def prepare(
     """Build samples and requests, and derive the run's identity from them.
 
     Raises:
-        UsageError: the model has no way of doing this task.
+        UsageError: the model has no way of doing this task, or the task none of being calibrated so.
         DataError: a row that does not fit the task.
     """
     started = time.perf_counter()
@@ -60,7 +61,15 @@ def prepare(
     if settings.uncertainty is not None:
         plan.check_uncertainty(task)
     num_fewshot = task.num_fewshot if settings.num_fewshot is None else settings.num_fewshot
-    samples = build_samples(task, data, num_fewshot=num_fewshot, seed=settings.seed, limit=settings.limit)
+    samples = build_samples(
+        task,
+        data,
+        num_fewshot=num_fewshot,
+        seed=settings.seed,
+        limit=settings.limit,
+        calibration="none" if model.architecture == "classifier" else settings.calibration,
+    )
+    plan.check_calibration(task, samples, model.architecture, settings.calibration)
     needs = plan.union_of_needs(scorers)
     requests: dict[str, Request] = {}
     roles: list[dict[str, str]] = []
@@ -94,6 +103,7 @@ def prepare(
         journal=home / "responses" / f"{responses_id}.jsonl",
         num_fewshot=num_fewshot,
         prepare_seconds=time.perf_counter() - started,
+        calibration=settings.calibration,
     )
 
 
@@ -131,6 +141,8 @@ def _identity(
     }
     if settings.uncertainty is not None:
         identity["uncertainty"] = dict(settings.uncertainty.identity())
+    if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was
+        identity["calibration"] = settings.calibration
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
@@ -341,9 +353,12 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
     task = prepared.task
     for scorer in prepared.scorers:
         scorer.prepare(prepared.samples)
+    outcomes = [
+        plan.assemble(task, sample, {role: responses[key] for role, key in roles.items()}, labels)
+        for sample, roles in zip(prepared.samples, prepared.roles, strict=True)
+    ]
     scored = []
-    for sample, roles in zip(prepared.samples, prepared.roles, strict=True):
-        outcome = plan.assemble(task, sample, {role: responses[key] for role, key in roles.items()}, labels)
+    for sample, outcome in zip(prepared.samples, calibrate_outcomes(prepared.calibration, outcomes), strict=True):
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
         scored.append(Scored(sample, outcome, judged, scores))

@@ -76,6 +76,7 @@ class Sample:
         classifier_input: text and optional second text for models with a classification head.
         group: the strata of the sample (relation, category, variant …), always strings.
         cluster: samples sharing it are resampled together by the bootstrap.
+        baselines: prompts by name under which the choices are scored too, for `choice_calibration`.
     """
 
     sample_id: str
@@ -93,6 +94,7 @@ class Sample:
     group: Mapping[str, str] = field(default_factory=dict)
     cluster: str = ""
     question: str = ""
+    baselines: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +217,8 @@ class Outcome:
         num_response_tokens: tokens generated, the stop string's not counted.
         finish_reason: see `GenerationResponse`.
         response_loglikelihood: nats, summed over the generated tokens.
-        loglikelihoods: summed natural-log probability of each choice, in the order of `Sample.choices`.
+        loglikelihoods: summed natural-log probability of each choice, in the order of `Sample.choices`; less the
+            `correction` where the run calibrates.
         min_logprob: see `GenerationResponse`, as the two entropies.
         mean_entropy: nats.
         max_entropy: nats.
@@ -224,6 +227,9 @@ class Outcome:
         rolling: rolling log-likelihood of the sample's target text.
         failure: why there is nothing to score; every scorer returns None with this reason then.
         num_truncated: prompt tokens dropped to fit the model's window.
+        raw_loglikelihoods: what `loglikelihoods` was before the correction; None where there is none.
+        correction: nats taken off each choice, see `choice_calibration`.
+        baselines: log-likelihoods of the choices under each of `Sample.baselines`.
     """
 
     response: str | None = None
@@ -239,6 +245,9 @@ class Outcome:
     rolling: LoglikelihoodResponse | None = None
     failure: str | None = None
     num_truncated: int = 0
+    raw_loglikelihoods: tuple[float, ...] | None = None
+    correction: tuple[float, ...] | None = None
+    baselines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

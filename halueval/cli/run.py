@@ -88,6 +88,13 @@ def split_names(values: tuple[str, ...]) -> list[str]:
 @click.option("--apply-chat-template", is_flag=True, help="Wrap prompts in the model's chat template.")
 @click.option("--system-instruction", help="System message of the chat template.")
 @click.option(
+    "--calibration",
+    type=click.Choice(["none", "contextual", "domain", "pmi", "batch"]),
+    default="none",
+    show_default=True,
+    help="What to take off the choices' likelihoods before the likeliest is chosen.",
+)
+@click.option(
     "--include-path",
     multiple=True,
     type=click.Path(path_type=Path, file_okay=False),
@@ -148,6 +155,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         chat=ChatSettings(given["apply_chat_template"], given["system_instruction"]),
         predict_only=given["predict_only"],
         fresh=given["fresh"],
+        calibration=given["calibration"],
     )
     finished = []
     try:

@@ -243,6 +243,8 @@ def _choice_nll(row: Mapping[str, Any]) -> float:
     values, gold = row.get("loglikelihoods"), row.get("gold")
     if not values or not gold or len(gold) == len(values):
         return math.nan
+    if correction := row.get("correction"):
+        values = [value - less for value, less in zip(values, correction, strict=True)]
     return logsumexp(values) - logsumexp([values[i] for i in gold])
 
 

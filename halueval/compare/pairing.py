@@ -31,6 +31,7 @@ _RERUN = {
     "scorers": "repeat the older run's command with this version (its responses are kept, so it is only scored again)",
     "apply_chat_template": "rerun the candidate {with} --apply-chat-template",
     "system_instruction_sha256": "rerun the candidate with the base's --system-instruction",
+    "calibration": "rerun the candidate with --calibration {base}",
 }
 MISMATCH_KEYS = (*_RERUN, "prompt_hash")
 """What `--allow-mismatch` can name. `prompt_hash` pairs by document and variant alone."""
@@ -88,6 +89,8 @@ def refuse(task: str, mismatches: Sequence[Mismatch], allowed: Sequence[str]) ->
         how = _RERUN[item["key"]].format(base=item["base"], **{"with": "with" if item["base"] else "without"})
         if item["key"] == "limit" and item["base"] is None:
             how = "rerun the candidate without --limit"
+        if item["key"] == "calibration" and item["base"] is None:
+            how = "rerun the candidate without --calibration"
         if item["key"] == "system_instruction_sha256" and item["base"] is None:
             how = "rerun the candidate without --system-instruction"
         parts.append(

@@ -145,6 +145,8 @@ def footer(run: Run) -> str:
     if record["task"]["kind"] == Kind.LANGUAGE_MODELING:
         states = f"{record['n_samples']['effective']} texts"  # plain text has no right answer, so no states
     lines = [f"{record['task']['name']}: {states}"]
+    if calibration := record["identity"].get("calibration"):
+        lines.append(f"  choices by {calibration} calibration")
     reasons: dict[str, int] = {}
     for metric in record["metrics"].values():
         for reason, count in metric["unscored_reasons"].items():

@@ -64,7 +64,9 @@ class _LengthNormalized(MeanScorer):
         lengths = [self.length(choice) for choice in sample.choices]
         if 0 in lengths:
             return Score.unscored("a choice is empty: no length to divide by")
-        per_unit = [v / n for v, n in zip(outcome.loglikelihoods or (), lengths, strict=True)]
+        # Of the text itself, whatever the run takes off for the choices' sake: only likelihoods grow with length.
+        values = outcome.raw_loglikelihoods or outcome.loglikelihoods or ()
+        per_unit = [v / n for v, n in zip(values, lengths, strict=True)]
         return Score(float(argmax_against(per_unit, sample.gold) in sample.gold))
 
 

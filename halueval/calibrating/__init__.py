@@ -1,0 +1,1 @@
+"""How well a finished run's confidences are calibrated, and what repairs them."""
