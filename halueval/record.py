@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from halueval import provenance
+from halueval.checking import checkers_of, describe
 from halueval.config import TaskSpec
 from halueval.job import ModelHandle, Prepared, RunSettings, Scored
 from halueval.journal import Journal
@@ -46,6 +47,7 @@ def run_record(
         "model": _model_record(model, settings, journal.backend),
         "task": _task_record(prepared),
         "n_samples": _counts(prepared, scored),
+        "checks": describe(checkers_of(prepared.scorers)),
         "metrics": {name: asdict(value) for name, value in _ordered(metrics, prepared.task)},
         **({} if uncertainty is None else {"uncertainty": dict(uncertainty)}),
         "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},

@@ -18,6 +18,7 @@ from typing import Any
 
 from halueval import plan
 from halueval.backends.base import Backend, ModelIdentity
+from halueval.checking import check_outcomes, checkers_of, describe
 from halueval.choice_calibration import calibrate_outcomes
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
@@ -139,6 +140,9 @@ def _identity(
         "n_resamples": settings.n_resamples,
         "scorers": {scorer.name: scorer.version for scorer in scorers},
     }
+    checkers = checkers_of(scorers)
+    if checkers:
+        identity["checks"] = describe(checkers)
     if settings.uncertainty is not None:
         identity["uncertainty"] = dict(settings.uncertainty.identity())
     if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was
@@ -358,7 +362,9 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
         for sample, roles in zip(prepared.samples, prepared.roles, strict=True)
     ]
     scored = []
-    for sample, outcome in zip(prepared.samples, calibrate_outcomes(prepared.calibration, outcomes), strict=True):
+    outcomes = calibrate_outcomes(prepared.calibration, outcomes)
+    outcomes = check_outcomes(checkers_of(prepared.scorers), prepared.samples, outcomes, task.language)
+    for sample, outcome in zip(prepared.samples, outcomes, strict=True):
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
         scored.append(Scored(sample, outcome, judged, scores))

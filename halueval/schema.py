@@ -209,6 +209,23 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """What a consistency scorer said of a response, with the source.
+
+    Attributes:
+        scorer: its name.
+        value: finite, higher is more consistent; None with the reason.
+        reason: why there is no value, or what decided.
+        threshold: at and above it the response counts as consistent; None where none was validated.
+    """
+
+    scorer: str
+    value: float | None
+    reason: str | None = None
+    threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """All that the model said about one sample, in the form that scorers read.
 
@@ -222,6 +239,7 @@ class Outcome:
         min_logprob: see `GenerationResponse`, as the two entropies.
         mean_entropy: nats.
         max_entropy: nats.
+        checks: of the response's consistency with the source, by the figure that asked for them.
         draws: further answers, where the run was asked for uncertainty.
         reference: conditional log-likelihood of the first reference given the prompt.
         rolling: rolling log-likelihood of the sample's target text.
@@ -247,6 +265,7 @@ class Outcome:
     num_truncated: int = 0
     raw_loglikelihoods: tuple[float, ...] | None = None
     correction: tuple[float, ...] | None = None
+    checks: Mapping[str, Check] = field(default_factory=dict)
     baselines: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 

@@ -7,6 +7,7 @@ matching as in BERTScore (Zhang et al. 2020).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,18 @@ class SentenceEncoder:
         self._where = (Wanted(str(model)),) if model else SOURCES
         self._asked = device, dtype
         self._loaded: tuple[Any, Any] | None = None
-        self.digest: str | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
+
+    @cached_property
+    def _fetched(self) -> Path:
+        return fetch_first(self._where, what=WHAT).path
+
+    @property
+    def digest(self) -> str:
+        """Of the weights, for which they need not be loaded."""
+        from halueval.backends.fingerprint import weights_sha256
+
+        return weights_sha256(self._fetched)
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, of length one; shape (len(texts), size).
@@ -104,24 +115,21 @@ class SentenceEncoder:
             from transformers import AutoModel, AutoTokenizer
 
             from halueval.backends.devices import resolve_device, use_all_cores
-            from halueval.backends.fingerprint import weights_sha256
             from halueval.backends.loading import quiet_transformers
             from halueval.engine.products import pack_products
 
-            fetched = fetch_first(self._where, what=WHAT)
             device, dtype = self._asked
             device = resolve_device(device)
             if device == "cpu":
                 use_all_cores()
             chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)
             with quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(fetched.path, local_files_only=True)
+                tokenizer = AutoTokenizer.from_pretrained(self._fetched, local_files_only=True)
                 model = AutoModel.from_pretrained(
-                    fetched.path, dtype=chosen, use_safetensors=True, local_files_only=True, add_pooling_layer=False
+                    self._fetched, dtype=chosen, use_safetensors=True, local_files_only=True, add_pooling_layer=False
                 )
             model = model.to(device).eval()
             pack_products(model)
-            self.digest = weights_sha256(fetched.path)
             self._loaded = model, tokenizer
         return self._loaded
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from halueval.registry import Registry
@@ -12,6 +12,7 @@ from halueval.schema import FailedResponse, Request, Response
 if TYPE_CHECKING:
     from halueval.backends.base import Architecture
     from halueval.backends.huggingface import HuggingFaceBackend
+    from halueval.backends.loading import LocatedModel
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 REMEMBERED = 100_000
@@ -31,7 +32,6 @@ class LanguageModel:
         self.model, self._device, self._dtype = model, device, dtype
         self._backend: HuggingFaceBackend | None = None
         self._known: dict[Request, Response] = {}
-        self.weights_sha256: str | None = None
 
     def ask(self, requests: Sequence[Request], advance: Callable[[int], None] = lambda _: None) -> list[Response]:
         """Answers in order; equal requests are run once, and prefixes once for all.
@@ -60,16 +60,24 @@ class LanguageModel:
         """Of the model, which is loaded for it."""
         return (self._backend or self._open()).architecture
 
+    @cached_property
+    def _located(self) -> LocatedModel:
+        from halueval.backends.loading import locate
+
+        return locate(Registry().model(self.model), adapter=None)
+
+    @property
+    def weights_sha256(self) -> str:
+        """Digest of the weights, for which they need not be loaded."""
+        return self._located.weights_sha256
+
     def _open(self) -> HuggingFaceBackend:
         from halueval.backends.devices import resolve_device, resolve_dtype
         from halueval.backends.huggingface import HuggingFaceBackend
-        from halueval.backends.loading import locate
 
-        spec = Registry().model(self.model)
-        located = locate(spec, adapter=None)
         device = resolve_device(self._device)
-        self._backend = HuggingFaceBackend(located, device=device, dtype=resolve_dtype(self._dtype, spec, device))
-        self.weights_sha256 = located.weights_sha256
+        dtype = resolve_dtype(self._dtype, self._located.spec, device)
+        self._backend = HuggingFaceBackend(self._located, device=device, dtype=dtype)
         return self._backend
 
 

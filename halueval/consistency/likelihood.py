@@ -69,9 +69,8 @@ class Likelihood(ConsistencyScorer):
         self._model: LanguageModel = shared_model(model, device, dtype)
 
     def identity(self) -> dict[str, str | int]:
-        """With the model's digest, once it is loaded, and the aggregation."""
-        known = {"weights_sha256": self._model.weights_sha256} if self._model.weights_sha256 else {}
-        return {**super().identity(), "model": self._model.model, "aggregate": self.aggregate, **known}
+        """With the model's digest and the aggregation."""
+        return {**super().identity(), "weights_sha256": self._model.weights_sha256, "aggregate": self.aggregate}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair; all requests are planned together."""

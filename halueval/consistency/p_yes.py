@@ -38,9 +38,8 @@ class PYes(ConsistencyScorer):
         self._model = shared_model(model, device, dtype)
 
     def identity(self) -> dict[str, str | int]:
-        """With the model's digest, once it is loaded."""
-        known = {"weights_sha256": self._model.weights_sha256} if self._model.weights_sha256 else {}
-        return {**super().identity(), "model": self._model.model, **known}
+        """With the model's digest."""
+        return {**super().identity(), "weights_sha256": self._model.weights_sha256}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair."""

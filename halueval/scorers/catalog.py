@@ -14,7 +14,17 @@ from typing import Any
 from halueval.config import MetricSpec, TaskSpec
 from halueval.errors import UsageError, nearest
 from halueval.schema import Kind, OutputType
-from halueval.scorers import classification, entity, exact_match, likelihood, outcomes, perplexity, probes, rouge
+from halueval.scorers import (
+    classification,
+    consistency,
+    entity,
+    exact_match,
+    likelihood,
+    outcomes,
+    perplexity,
+    probes,
+    rouge,
+)
 from halueval.scorers.base import Scorer
 from halueval.scorers.hf_evaluate import EvaluateMetric, is_known
 from halueval.scorers.token_f1 import TokenF1
@@ -49,6 +59,8 @@ _BUILT_IN: tuple[type[Scorer], ...] = (
     perplexity.BytePerplexity,
     perplexity.BitsPerByte,
     perplexity.ReferenceNLL,
+    consistency.Consistency,
+    consistency.ConsistencyLikelihood,
     entity.EntityPrecision,
     entity.EntityPrecisionReference,
     outcomes.HallucinationRate,
@@ -81,6 +93,7 @@ _FORM = ("refusal_rate", "empty_rate", "truncated_rate", "unparsable_rate", "res
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SIMPLEQA = ("is_correct", "is_incorrect", "is_not_attempted", "accuracy_given_attempted", "simpleqa_f1")
 _TARGETS = ("confidence_target_0", "confidence_target_0.5", "confidence_target_0.75", "confidence_target_0.9")
+_CONSISTENCY = ("consistency", "consistency_likelihood")
 _CLASS = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "micro_f1")
 
 
@@ -185,7 +198,13 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
     if kind is Kind.CLASSIFICATION:
         return (*_CLASS, "hallucination_rate", "answer_rate", *_FORM)
     if kind is Kind.SUMMARIZATION:
-        checks = (*source, "entity_precision_reference", "hallucination_rate", "answer_rate")
+        checks = (
+            *source,
+            *_CONSISTENCY[: 2 if has_source else 0],
+            "entity_precision_reference",
+            "hallucination_rate",
+            "answer_rate",
+        )
         return (*_ROUGE, "rougeLsum", *checks, *_FORM, *_LIKELIHOODS)
     if kind is Kind.LANGUAGE_MODELING:
         return (*_ROUGE, *_FORM, *_LIKELIHOODS)

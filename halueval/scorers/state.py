@@ -12,9 +12,9 @@ The rules, in the order in which they are tried:
   (references exactly `[""]`) every answer is hallucinated.
 - *Classification by generation*: the answer names exactly one label → correct or hallucinated. Empty or a
   refusal → abstained. Anything else → unscored, unparsable: a form that was not followed is no error of fact.
-- *Summarization*: empty or a refusal → abstained. All names, numbers and dates stand in the source →
-  correct; one does not → hallucinated. No such entity, or no source → unscored. This is a stand-in until a
-  consistency scorer is validated: it sees wrong names and figures, and no wrong relation between them.
+- *Summarization*: empty or a refusal → abstained. Where the figure `consistency` was asked for and its scorer has a
+  validated threshold, at and above it → correct, below → hallucinated, no value → unscored. Else by entities: all
+  names, numbers and dates stand in the source → correct; one does not → hallucinated; none, or no source → unscored.
 
 Being cut off changes no state; it is reported beside it.
 """
@@ -26,12 +26,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from halueval.schema import Judged, Kind, Outcome, OutputType, Sample, State
+from halueval.schema import Check, Judged, Kind, Outcome, OutputType, Sample, State
 from halueval.scorers.base import is_unanswerable
 from halueval.scorers.entity import NO_ENTITY, entity_precision
 from halueval.scorers.likelihood import argmax_against, logsumexp
 from halueval.text import is_refusal, label_form, same_answer
 
+DECIDES = "consistency"
+"""The figure whose check decides the state of a summary."""
 NO_RIGHT_ANSWER = "language modeling has no right answer"
 
 
@@ -113,7 +115,7 @@ def _generated(kind: Kind, sample: Sample, outcome: Outcome, language: str, patt
         reason = "answer names none of the labels" if sample.choices else "the task gives no labels (doc_to_choice)"
         return replace(facts, reason=reason, unparsable=bool(sample.choices))
     if kind is Kind.SUMMARIZATION:
-        return _summary(facts, answer, sample, language)
+        return _summary(facts, answer, sample, outcome, language)
     return _answer(facts, answer, sample, language)
 
 
@@ -126,9 +128,12 @@ def _answer(facts: Judged, answer: str, sample: Sample, language: str) -> Judged
     return replace(facts, state=State.CORRECT if right else State.HALLUCINATED)
 
 
-def _summary(facts: Judged, answer: str, sample: Sample, language: str) -> Judged:
+def _summary(facts: Judged, answer: str, sample: Sample, outcome: Outcome, language: str) -> Judged:
     if not sample.source:
         return replace(facts, reason="no source to check the summary against")
+    check = outcome.checks.get(DECIDES)
+    if check is not None and check.threshold is not None:
+        return _by_check(facts, check)
     found = entity_precision(answer, sample.source, language)
     if not found.num_entities:
         return replace(facts, reason=NO_ENTITY)
@@ -136,6 +141,16 @@ def _summary(facts: Judged, answer: str, sample: Sample, language: str) -> Judge
         return replace(facts, state=State.CORRECT)
     named = ", ".join(found.unsupported[:3])
     return replace(facts, state=State.HALLUCINATED, reason=f"not in the source: {named}")
+
+
+def _by_check(facts: Judged, check: Check) -> Judged:
+    assert check.threshold is not None
+    if check.value is None:
+        return replace(facts, reason=f"{check.scorer}: {check.reason}")
+    if check.value >= check.threshold:
+        return replace(facts, state=State.CORRECT)
+    why = f"{check.scorer} gives {check.value:.3f}, below its threshold of {check.threshold:.3f}"
+    return replace(facts, state=State.HALLUCINATED, reason=why)
 
 
 def parse_label(answer: str, labels: Sequence[str]) -> int | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from halueval.consistency.encoder import WHAT, SentenceEncoder
+from halueval.consistency.encoder import SentenceEncoder
 from halueval.errors import HaluevalError, UsageError
 from halueval.uncertainty.selfcheck_embedding import Encode
 
@@ -56,7 +56,7 @@ def packaged_encoder() -> tuple[Encode, str]:
     """
     encoder = SentenceEncoder()
     encoder.encode(["."])
-    return encoder.encode, encoder.digest or WHAT
+    return encoder.encode, encoder.digest
 
 
 def settings_with_encoder(num_draws: int, temperature: float) -> UncertaintySettings:

@@ -127,7 +127,7 @@ def test_defaults_exist_and_fit_their_task(kind, output_type):
     for name in names:
         assert create(name, task=task(output_type.value)).needs <= allowed, name
     with_source = default_scorers(kind, output_type, True)
-    assert set(with_source) - set(names) <= {"entity_precision"}
+    assert set(with_source) - set(names) <= {"entity_precision", "consistency", "consistency_likelihood"}
 
 
 def test_a_plugin_is_found_by_its_entry_point(plugins):

@@ -49,8 +49,9 @@ class Lite(ConsistencyScorer):
         return model
 
     def identity(self) -> dict[str, str | int]:
-        """With the digest of the coefficients."""
-        return {**super().identity(), "weights_sha256": sha256_text(canonical_json(self._model))}
+        """With the digests of the coefficients and of the encoder."""
+        coefficients = sha256_text(canonical_json(self._model))
+        return {**super().identity(), "weights_sha256": coefficients, "encoder_sha256": self._encoder.digest}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair; the details are the features."""

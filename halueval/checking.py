@@ -1,0 +1,65 @@
+"""Consistency of a run's responses: the scorers that its figures ask for, and what they say of each response."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from halueval.consistency.base import ConsistencyScorer, Pair, Verdict
+from halueval.consistency.catalog import create
+from halueval.schema import Check, Outcome, Sample
+from halueval.scorers.base import Scorer
+from halueval.scorers.consistency import Consistency
+
+
+def checkers_of(scorers: Sequence[Scorer]) -> dict[str, ConsistencyScorer]:
+    """The consistency scorers that figures ask for, by the figure.
+
+    Raises:
+        UsageError: no such scorer, or no such option of it.
+    """
+    return {scorer.name: create(scorer.check, scorer.options) for scorer in scorers if isinstance(scorer, Consistency)}
+
+
+def describe(checkers: Mapping[str, ConsistencyScorer]) -> dict[str, dict[str, Any]]:
+    """For `run.json`: which scorer stands behind each figure, by which threshold it decides, and whence that is."""
+    return {
+        figure: {
+            **checker.identity(),
+            "threshold": checker.threshold,
+            "threshold_from": checker.threshold_from,
+        }
+        for figure, checker in checkers.items()
+    }
+
+
+def check_outcomes(
+    checkers: Mapping[str, ConsistencyScorer], samples: Sequence[Sample], outcomes: Sequence[Outcome], language: str
+) -> list[Outcome]:
+    """Outcomes with a check of each response that has a source; the others as they are.
+
+    Args:
+        checkers: by the figure that asked for them.
+        samples: of the run.
+        outcomes: of the samples.
+        language: of the task.
+
+    Raises:
+        ModelError, SourceError: a scorer's model cannot be had or loaded.
+    """
+    todo = [
+        i
+        for i, (sample, outcome) in enumerate(zip(samples, outcomes, strict=True))
+        if sample.source and outcome.failure is None and (outcome.response or "").strip()
+    ]
+    pairs = [Pair(samples[i].source or "", outcomes[i].response or "", samples[i].question, language) for i in todo]
+    out = list(outcomes)
+    for figure, checker in checkers.items():
+        for i, verdict in zip(todo, checker.score(pairs), strict=True):
+            out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict)})
+    return out
+
+
+def _check(checker: ConsistencyScorer, verdict: Verdict) -> Check:
+    return Check(checker.name, verdict.value, verdict.reason, checker.threshold)

@@ -1,0 +1,55 @@
+"""Factual consistency of a response with its source, by the scorers of `halueval.consistency`.
+
+- `consistency`: by the scorer named in the option `scorer` (`lite` unless another is); where that scorer has a
+  validated threshold, it also decides the state of a summary.
+- `consistency_likelihood`: mean log-likelihood a token of the response given the source, by the embedded language model
+  or the one that the option `model` names.
+
+The other options are the scorer's own. Responses are scored together once all are known, so that a scorer with a model
+can batch them; the runner does that and hands each sample its `Check`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from halueval.schema import Judged, Outcome, Sample, Score
+from halueval.scorers.base import MeanScorer
+
+
+class Consistency(MeanScorer):
+    """Consistency by one scorer.
+
+    Attributes:
+        check: the consistency scorer's name.
+        options: its options.
+        identity: what determines its values, filled in by whoever builds the scorer.
+
+    Args:
+        scorer: name of a consistency scorer.
+        options: its options.
+    """
+
+    name = "consistency"
+    needs = frozenset({"response", "source"})
+    summary = "consistency of the response with the source by the scorer named in `scorer`, lite by default"
+
+    def __init__(self, *, scorer: str = "lite", scorer_options: dict[str, Any] | None = None) -> None:
+        self.check, self.options = scorer, dict(scorer_options or {})
+
+    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
+        """The check's value, or its reason."""
+        found = outcome.checks.get(self.name)
+        if found is None:
+            return Score.unscored("no response to check" if not (outcome.response or "").strip() else "not checked")
+        return Score.unscored(found.reason or "no value") if found.value is None else Score(found.value)
+
+
+class ConsistencyLikelihood(Consistency):
+    """The response's log-likelihood given the source."""
+
+    name = "consistency_likelihood"
+    summary = "mean log p(response | source) a token, in nats, by the embedded model (BARTScore, Yuan et al. 2021)"
+
+    def __init__(self, *, scorer_options: dict[str, Any] | None = None) -> None:
+        super().__init__(scorer="likelihood", scorer_options=scorer_options)
