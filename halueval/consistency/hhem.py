@@ -83,8 +83,8 @@ class HHEM(ConsistencyScorer):
             if not directory.is_dir():
                 raise ModelError(f"{directory}: HHEM is a directory with safetensors")
             digest = weights_sha256(directory)
-            tokenizer = self._tokenizer(directory)
             model = load_weights(directory, self.local.dtype).to(self.local.device).eval()
+            tokenizer = self._tokenizer(directory)
             self._digest, self._loaded = digest, (model, tokenizer)
         return self._loaded
 
@@ -92,6 +92,7 @@ class HHEM(ConsistencyScorer):
         from transformers import AutoTokenizer
 
         from halueval.backends.fingerprint import tokenizer_sha256
+        from halueval.backends.loading import quiet_transformers
         from halueval.registry import Registry
 
         if self._tokenizer_name is not None:
@@ -99,7 +100,8 @@ class HHEM(ConsistencyScorer):
             directory = fetch_first(spec.source, base=spec.directory, what=spec.name).path
         tokenizer_sha256(directory)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
+            with quiet_transformers():
+                tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True, trust_remote_code=False)
         except (OSError, ValueError, KeyError, ImportError) as error:
             raise ModelError(f"{directory}: its tokenizer cannot be loaded; give FLAN-T5's as `tokenizer`") from error
         if tokenizer("<pad> a")["input_ids"][0] != tokenizer.pad_token_id:
