@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import ClassifierScorer, Grid
+from halueval.consistency.grid import ClassifierScorer, Grid, joint
 from halueval.text import segment, split_sentences
 
 CHUNK_WORDS = 350
 
 
-def chunk_sentences(sentences: Sequence[str], words: int, joint: str = " ") -> tuple[str, ...]:
+def chunk_sentences(sentences: Sequence[str], words: int, between: str = " ") -> tuple[str, ...]:
     """Pieces of equally many whole sentences, about 350 words each.
 
     The official rule (yuh-zha/AlignScore, `inference.py`): with n = words // 350 + 1, every piece takes
@@ -20,10 +20,10 @@ def chunk_sentences(sentences: Sequence[str], words: int, joint: str = " ") -> t
     Args:
         sentences: of the source.
         words: of the whole source.
-        joint: what stands between sentences.
+        between: what stands between sentences.
     """
     each = max(len(sentences) // (words // CHUNK_WORDS + 1), 1)
-    return tuple(joint.join(sentences[i : i + each]) for i in range(0, len(sentences), each))
+    return tuple(between.join(sentences[i : i + each]) for i in range(0, len(sentences), each))
 
 
 class AlignScore(ClassifierScorer):
@@ -42,9 +42,10 @@ class AlignScore(ClassifierScorer):
     def grid(self, pair: Pair) -> Grid:
         """Sentences of the claim; pieces of about 350 words of the source."""
         source = split_sentences(pair.source, pair.language)
-        joint = "" if pair.language.lower().startswith(("zh", "ja")) else " "
         words = len(segment(pair.source, pair.language))
-        return Grid(chunk_sentences(source, words, joint), tuple(split_sentences(pair.claim, pair.language)))
+        return Grid(
+            chunk_sentences(source, words, joint(pair.language)), tuple(split_sentences(pair.claim, pair.language))
+        )
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
         """The largest P(aligned)."""

@@ -6,14 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import Grid, GridScorer
+from halueval.consistency.grid import Grid, GridScorer, joint
 from halueval.consistency.labels import roles_of
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
-from halueval.text import is_cjk, segment, split_sentences
+from halueval.text import segment, split_sentences
 
 T5_PREFIX = "predict: "
+T5_VOCABULARY, OFFICIAL_LABELS = 32_100, (3, 209)
 T5_CHUNK_WORDS, ENCODER_CHUNK_TOKENS = 500, 400
 T5_WINDOW = RELATIVE_WINDOW = 2048
 
@@ -37,8 +38,8 @@ def chunk(text: str, size: Callable[[str], int], most: int, language: str = "en"
             if current.strip() and total + more > most:
                 pieces.append(current.strip())
                 current, total = "", 0
-            joint = "" if not current or current.endswith("\n") or is_cjk(language) else " "
-            current, total = f"{current}{joint}{sentence}", total + more
+            between = "" if not current or current.endswith("\n") else joint(language)
+            current, total = f"{current}{between}{sentence}", total + more
         current += "\n"
     return (*pieces, current.strip()) if current.strip() else tuple(pieces)
 
@@ -50,7 +51,7 @@ class MiniCheck(GridScorer):
     boundary is .5. What is asked (Liyan06/MiniCheck, `minicheck/inference.py`) depends on the weights:
 
     - Flan-T5: `predict: {piece}</s>{sentence}`, pieces of 500 words; the probability of the label token "1"
-      against "0" in the first step of the decoder (of T5's vocabulary, ids 209 and 3: the first token of each).
+      against "0" in the first step of the decoder (ids 209 and 3 of T5's vocabulary).
     - RoBERTa, DeBERTa: `{piece}{eos}{sentence}` as one text, pieces of 400 tokens; class 1 of two.
 
     An input beyond the window (2048 tokens; RoBERTa's own) loses the end of the piece, where the official code cuts
@@ -159,11 +160,13 @@ class MiniCheck(GridScorer):
         return Encoded({"input_ids": ids, "attention_mask": [1] * len(ids)}, excess)
 
     def label_tokens(self) -> tuple[int, int]:
-        """Ids of the first tokens of "0" and "1".
+        """Ids of the labels "0" and "1": the official ones for T5's vocabulary, else the first token of each.
 
         Raises:
             ModelError: the tokenizer begins both alike.
         """
+        if len(self.local.load()[1]) == T5_VOCABULARY:
+            return OFFICIAL_LABELS
         first = [self.tokens(label)[:1] for label in ("0", "1")]
         if not all(first) or first[0] == first[1]:
             raise ModelError("consistency scorer 'minicheck': the tokenizer does not tell the labels '0' and '1' apart")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import ClassifierScorer, Grid
+from halueval.consistency.grid import ClassifierScorer, Grid, joint
 from halueval.text import split_sentences
 
 
@@ -24,10 +24,9 @@ class Nli(ClassifierScorer):
         """Sentences of the claim; pieces of the source up to the window."""
         sentences = tuple(split_sentences(pair.claim, pair.language))
         room = min(self.classifier.room(sentence) for sentence in sentences)
-        joint = "" if pair.language.lower().startswith(("zh", "ja")) else " "
         chunks: list[str] = []
         for sentence in split_sentences(pair.source, pair.language):
-            longer = f"{chunks[-1]}{joint}{sentence}" if chunks else sentence
+            longer = f"{chunks[-1]}{joint(pair.language)}{sentence}" if chunks else sentence
             if chunks and self.classifier.count(longer) <= room:
                 chunks[-1] = longer
             else:

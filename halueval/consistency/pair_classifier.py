@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from halueval.consistency.labels import Role, roles_of, split_labels
@@ -65,9 +65,9 @@ class PairClassifier:
         """The model's tokenizer."""
         return self.local.load()[1]
 
-    @property
+    @cached_property
     def roles(self) -> tuple[Role, ...]:
-        """What each output means.
+        """What each output means: by `labels`, else by the names of `id2label`, which a model card may translate.
 
         Raises:
             ModelError: the configuration does not say, or `labels` does not fit the head.
@@ -78,9 +78,10 @@ class PairClassifier:
             if len(self.labels) != size:
                 raise ModelError(f"model {self._name}: has {size} outputs, but `labels` names {len(self.labels)}")
             return roles_of(self.labels, model=self._name, given=True)
-        return roles_of([str(config.id2label[i]) for i in range(size)], model=self._name)
+        names = [str(config.id2label[i]) for i in range(size)]
+        return roles_of([self.local.spec().labels.get(name, name) for name in names], model=self._name)
 
-    @property
+    @cached_property
     def window(self) -> int:
         """Tokens of a pair at most."""
         from halueval.backends.base import ChatSettings

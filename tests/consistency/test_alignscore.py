@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from neural_models import save_pairs, scripted, table, text
 
 from halueval.consistency.alignscore import AlignScore, chunk_sentences
@@ -23,6 +25,13 @@ def test_pieces_take_equally_many_sentences(sentences, words, sizes):
     pieces = chunk_sentences([f"S{i}." for i in range(sentences)], words)
     assert [len(piece.split()) for piece in pieces] == sizes
     assert " ".join(pieces).split() == [f"S{i}." for i in range(sentences)]
+
+
+@given(st.integers(1, 60), st.integers(1, 4000))
+def test_every_sentence_is_in_one_piece(sentences, words):
+    pieces = chunk_sentences([f"S{i}." for i in range(sentences)], words)
+    assert " ".join(pieces).split() == [f"S{i}." for i in range(sentences)]
+    assert len({len(piece.split()) for piece in pieces[:-1]}) <= 1
 
 
 def test_mean_over_sentences_of_the_largest_aligned():

@@ -2,6 +2,8 @@ import json
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from neural_models import save_flan, save_pairs, text
 from transformers import AutoModelForSeq2SeqLM, AutoModelForSequenceClassification, AutoTokenizer
 
@@ -40,6 +42,22 @@ def test_pieces_add_up_to_the_limit_and_keep_line_breaks():
     assert chunk("Longer than the limit is. So.", words, 2) == ("Longer than the limit is.", "So.")
     assert chunk("\n\nOne.\n", words, 5) == ("One.",)
     assert chunk("甲在。乙在。", len, 100, "zh") == ("甲在。乙在。",)
+
+
+@given(st.lists(st.lists(st.integers(1, 6), max_size=4), max_size=4), st.integers(1, 12))
+def test_no_word_is_lost_and_no_piece_is_larger_than_it_must_be(lines, most):
+    source = "\n".join(" ".join("Word" + " word" * (n - 1) + "." for n in line) for line in lines)
+    pieces = chunk(source, words, most)
+    assert " ".join(pieces).split() == source.split()
+    assert all(words(piece) <= most or piece.count(".") == 1 for piece in pieces)
+
+
+def test_the_labels_of_t5s_own_vocabulary_are_the_official_ids(t5):
+    scorer = MiniCheck(t5, device="cpu")
+    tokenizer = scorer.local.load()[1]
+    assert scorer.label_tokens() == tuple(tokenizer(d, add_special_tokens=False)["input_ids"][0] for d in "01")
+    tokenizer.add_tokens([f"<extra_{i}>" for i in range(32_100 - len(tokenizer))])
+    assert scorer.label_tokens() == (3, 209)
 
 
 def test_t5_is_asked_in_the_official_form_for_the_first_token_of_the_labels(t5):

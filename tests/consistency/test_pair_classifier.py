@@ -162,6 +162,13 @@ def test_the_option_gives_the_order_that_the_configuration_does_not(tmp_path):
         _ = classifier(directory, labels=["yes", "neutral", "entailment"]).roles
 
 
+def test_a_card_may_say_what_outputs_mean(tmp_path):
+    save_pairs(tmp_path / "m", ("LABEL_0", "LABEL_1"))
+    card = tmp_path / "card.yaml"
+    card.write_text("name: own\nsource: m\nlabels: {LABEL_0: not_entailment, LABEL_1: entailment}\n")
+    assert classifier(card).roles == ("not_entailment", "entailment")
+
+
 def test_models_that_will_not_do_are_refused_in_one_line(models, tmp_path):
     with pytest.raises(ModelError, match="needs a model: give the option `model`"):
         _ = PairClassifier(None, scorer="nli").roles

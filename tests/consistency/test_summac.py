@@ -3,6 +3,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from neural_models import save_pairs, scripted, table, text
 from safetensors.numpy import save_file
 
@@ -77,6 +79,13 @@ def test_the_official_bins_are_23():
 def test_the_histogram_counts_source_sentences_with_closed_last_bin():
     weights = ConvWeights((1.0, 10.0, 100.0, 1000.0), 0.5)
     assert weights.sentence([0.0, 0.24, 0.25, 0.5, 0.99, 1.0, 1.0000001]) == 2 * 1 + 10 + 100 + 3 * 1000 + 0.5
+
+
+@given(st.permutations([0.0, 0.005, 0.2, 0.5, 0.913, 0.9999]))
+def test_the_order_of_source_sentences_does_not_matter(entailment):
+    weights = ConvWeights(tuple(float(i) for i in range(23)), 0.5)
+    # .913 is in the tenth bin, .5 in the eighth.
+    assert weights.sentence(entailment) == 0 + 0 + 6 + 7 + 9 + 22 + 0.5
 
 
 def conv(tmp_path, found):
