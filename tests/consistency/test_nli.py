@@ -35,12 +35,13 @@ def test_entailment_is_found_by_role_and_not_by_place():
 
 
 def test_pieces_are_of_whole_sentences_up_to_the_window_beside_the_longest_claim_sentence():
-    source = "One two three. Four five. Six seven eight nine. Ten."
+    source = "One two three. Four five. Six seven eight nine. Ten eleven."
     scorer = scripted(Nli("m"), lambda p, h: (1.0, 0.0, 0.0), window=8)
     scorer.score([Pair(source, "Red green blue. White black.")])
     assert list(dict.fromkeys(p for p, _ in scorer.classifier.asked)) == [
         "One two three. Four five.",
-        "Six seven eight nine. Ten.",
+        "Six seven eight nine.",  # with the two words after it there would be room beside the shorter sentence alone
+        "Ten eleven.",
     ]
 
 

@@ -69,6 +69,17 @@ def test_only_the_premise_is_cut_and_what_was_cut_is_counted(directory):
     assert classifier(directory).room(hypothesis) == room
 
 
+def test_a_hypothesis_stays_whole_even_where_it_is_the_longer_text(directory):
+    tokenizer = AutoTokenizer.from_pretrained(directory)
+    hypothesis = tokenizer.decode(tokenizer(text(2, 30), add_special_tokens=False)["input_ids"][:45])
+    made = classifier(directory)
+    ids = made._encode(text(1, 30), hypothesis, 64).ids["input_ids"]
+    whole = tokenizer(hypothesis, add_special_tokens=False)["input_ids"]
+    assert len(whole) > 32
+    assert ids[-len(whole) - 1 : -1] == whole
+    assert len(ids) == 64
+
+
 def test_a_shorter_window_cuts_more_and_a_longer_one_is_the_models(directory):
     pair = (text(1, 30), text(2, 1))
     (model,), (short,), (long,) = (classifier(directory, max_length=n).probabilities([pair]) for n in (None, 48, 4096))
