@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from halueval import plan
+from halueval.answers.support import RULES_VERSION
 from halueval.backends.base import Backend, ModelIdentity
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
@@ -119,6 +120,8 @@ def _identity(
         "n_resamples": settings.n_resamples,
         "scorers": {scorer.name: scorer.version for scorer in scorers},
     }
+    if task.grading == "support":
+        identity["grading_rules"] = RULES_VERSION
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
@@ -322,7 +325,7 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
     scored = []
     for sample, roles in zip(prepared.samples, prepared.roles, strict=True):
         outcome = plan.assemble(task, sample, {role: responses[key] for role, key in roles.items()}, labels)
-        judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention)
+        judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention, task.grading)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
         scored.append(Scored(sample, outcome, judged, scores))
     return scored

@@ -15,6 +15,7 @@ from halueval.config import MetricSpec, TaskSpec
 from halueval.errors import UsageError, nearest
 from halueval.schema import Kind, OutputType
 from halueval.scorers import classification, entity, exact_match, likelihood, outcomes, perplexity, probes, rouge
+from halueval.scorers.answer_support import AnswerSupport
 from halueval.scorers.base import Scorer
 from halueval.scorers.hf_evaluate import EvaluateMetric, is_known
 from halueval.scorers.token_f1 import TokenF1
@@ -24,6 +25,7 @@ ENTRY_POINT_GROUP = "halueval.scorers"
 
 _BUILT_IN: tuple[type[Scorer], ...] = (
     exact_match.ExactMatch,
+    AnswerSupport,
     TokenF1,
     WordAccuracy,
     exact_match.SentenceAccuracy,
