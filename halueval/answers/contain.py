@@ -1,8 +1,8 @@
 """Whether a short reference stands in a longer answer, said and not denied.
 
 The guards, each a reason to refuse: the answer is too many words longer; a negation before it in its clause or
-right behind it; "or" in its sentence, or a slash beside it, which make it one of several candidates; a list of three
-or more that it is one item of; a number that makes it another's name ("Rocky" in "Rocky II").
+right behind it; "or" near it in its sentence, or a slash beside it, which make it one of several candidates; a list of
+three or more that it is one item of; a number that makes it another's name ("Rocky" in "Rocky II").
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ _NEGATIONS_OF_TWO = {(pair[0], pair[1]) for pair in _CHINESE_NEGATIONS.split()} 
 _BUT = frozenset({"but", "但", "而"})
 _REACH = 6
 """Words before a match that may deny it."""
+_BESIDE = 5
+"""Words around a match in which "or" makes it one of several candidates."""
 MAX_PLACES = 20
 """Places of a reference in an answer that are looked at; the rest are repetitions."""
 
@@ -86,7 +88,7 @@ def _alternative(words: Words, first: int, last: int) -> bool:
         if 0 < edge < len(words) and words.gaps[edge].strip() in {"/", "|", "vs."}:
             return True
     sentence = words.sentence(first)
-    for index in sentence:
+    for index in range(max(sentence.start, first - _BESIDE), min(sentence.stop, last + _BESIDE)):
         if first <= index < last:
             continue
         form, after = words.forms[index], words.forms[index + 1 : index + 2]

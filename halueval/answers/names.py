@@ -84,7 +84,7 @@ def same_name(answer: Words, reference: Words, language: str) -> bool:
         return False
     if left == right or "".join(left) == "".join(right):
         return True
-    left, right = _untitled(left), _untitled(right)
+    left, right = untitled(left), untitled(right)
     if left == right or _same_person(answer, reference):
         return True
     if _acronym(answer, reference) or _acronym(reference, answer):
@@ -93,7 +93,7 @@ def same_name(answer: Words, reference: Words, language: str) -> bool:
     return common_noun and (*left[:-1], singular(left[-1])) == (*right[:-1], singular(right[-1]))
 
 
-def _untitled(forms: tuple[str, ...]) -> tuple[str, ...]:
+def untitled(forms: tuple[str, ...]) -> tuple[str, ...]:
     """Without titles in front, as long as two words are left."""
     while len(forms) > 2 and forms[0] in _TITLES:
         forms = forms[1:]

@@ -172,7 +172,7 @@ def _single(words: Words, index: int) -> Quantity | None:
     if index >= len(words):
         return None
     gap = words.gaps[index]
-    sign = -1 if re.search(r"(?:^|\s)[-−]$", gap) else 1
+    sign = -1 if re.search(r"\s[-−]$" if index else r"(?:^|\s)[-−]$", gap) else 1
     currency = SIGNS.get(gap.strip()[-1:], "")
     percent = words.forms[index : index + 3] == ("百", "分", "之")
     read = _number(words, index + 3 * percent)

@@ -24,8 +24,8 @@ from dataclasses import dataclass
 
 from halueval.answers import dates, numbers
 from halueval.answers.contain import places, refusal, says_much
-from halueval.answers.names import common, same_name
-from halueval.answers.words import MAX_CHARS, split
+from halueval.answers.names import common, same_name, untitled
+from halueval.answers.words import MAX_CHARS, Words, split
 from halueval.text import is_cjk, normalize_answer, squeeze
 
 RULES_VERSION = 1
@@ -119,7 +119,7 @@ class _Grader:
         ]
 
     def _number(self, text: str) -> bool:
-        wanted = numbers.whole_quantity(split(text, self._language))
+        wanted = _number_wanted(split(text, self._language))
         return bool(wanted and self._quantity and numbers.agrees(self._quantity, wanted))
 
     def _same_date(self, text: str) -> bool:
@@ -138,11 +138,11 @@ class _Grader:
         if len(self._words) - len(reference) > self._extra:
             self.refused = self.refused or "too long"
             return False
-        quantity, date = numbers.whole_quantity(reference), dates.whole_date(reference)
+        quantity, date = _number_wanted(reference), dates.whole_date(reference)
         if quantity or date:
             spans = self._numbers(quantity) if quantity else []
             return any(self._stands(*span) for span in (*spans, *(self._dates(date) if date else [])))
-        wanted, _ = common(reference, self._language)
+        wanted = untitled(common(reference, self._language)[0])
         if not wanted or not says_much(wanted, self._cjk):
             return False
         found = places(self._forms, wanted)
@@ -165,6 +165,12 @@ class _Grader:
 
     def _dates(self, wanted: dates.Date) -> list[tuple[int, int]]:
         return [(each.first, each.last) for each in dates.dates(self._words) if dates.agrees(each, wanted)]
+
+
+def _number_wanted(reference: Words) -> numbers.Quantity | None:
+    """The number that a reference is; a span of years is none, or each year within would do."""
+    date = dates.whole_date(reference)
+    return None if date and date.end else numbers.whole_quantity(reference)
 
 
 def _same_thing(one: numbers.Quantity, other: numbers.Quantity) -> bool:

@@ -12,9 +12,6 @@ ABOUT = (
     ("roughly",),
     ("nearly",),
     ("almost",),
-    ("circa",),
-    ("ca",),
-    ("c",),
     ("大", "约"),
     ("约",),
 )

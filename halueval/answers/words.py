@@ -89,7 +89,7 @@ def fold(word: str) -> str:
     plain = "".join(c for c in unicodedata.normalize("NFKD", lowered) if not "\u0300" <= c <= "\u036f")
     plain = unicodedata.normalize("NFC", plain).removesuffix("'s").replace("'", "")
     if len(plain) > 1 and plain[0].isalpha():
-        plain = plain.replace(".", "")
+        plain = plain.replace(".", "").replace(" ", "")
     return _SHORT.get(plain, plain)
 
 
@@ -104,6 +104,7 @@ def split(text: str, language: str = "en") -> Words:
         for piece in segment(match.group(), language) if cjk else [match.group()]:
             found.append((piece, start))
             start += len(piece)
+    found = _joined_initials(found, folded)
     if is_english(language):
         found = [f for i, f in enumerate(found) if not _is_article(found, i, folded)]
     items = tuple(Word(fold(raw), raw) for raw, _ in found)
@@ -111,6 +112,20 @@ def split(text: str, language: str = "en") -> Words:
     starts = [*(start for _, start in found), len(folded)]
     gaps = tuple(_gap(folded[a:b]) for a, b in zip(edges, starts, strict=True))
     return Words(items, gaps, tuple(item.form for item in items))
+
+
+def _joined_initials(found: list[tuple[str, int]], text: str) -> list[tuple[str, int]]:
+    """Initials that follow each other as one word, so that "J. K." equals "J.K." as a word."""
+    out: list[tuple[str, int]] = []
+    single = False
+    for raw, start in found:
+        initial = len(raw) == 1 and raw.isupper()
+        if initial and single and text[out[-1][1] + len(out[-1][0]) : start].strip() == ".":
+            out[-1] = (text[out[-1][1] : start + 1], out[-1][1])
+        else:
+            out.append((raw, start))
+        single = initial
+    return out
 
 
 def _is_article(found: list[tuple[str, int]], index: int, text: str) -> bool:
