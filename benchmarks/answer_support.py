@@ -155,13 +155,9 @@ def main(directory: Path) -> None:
     print("Written by `python benchmarks/answer_support.py DIRECTORY`. Data: OpenQA-eval's NQ301 (Kamalloo et al.")
     print(f"2023), {n:,} answers of twelve systems to {len({j.question for j in judgements})} questions, {accepted}")
     print("accepted by people. Many answers that equal a reference were left out of it by its authors, so all figures")
-    print(
-        "are of the harder answers: they say how the rules compare, not how often a task is graded right. In brackets"
-    )
-    print(
-        "95 % intervals, questions resampled. The rules were written on examples of their own and on TriviaQA's lists"
-    )
-    print("of aliases; they were settled before they were run on this data, and not changed after.\n")
+    print("are of the harder answers: they say how the rules compare, not how often a task is graded right. In")
+    print("brackets 95 % intervals, questions resampled. The rules were written on examples of their own and on")
+    print("TriviaQA's lists of aliases; they were settled before they were run on this data, and not changed after.\n")
     head = f"{' | '.join(FIGURES)} |\n|---|{'---:|' * len(FIGURES)}"
     measured = {name: measure(judgements, rule) for name, rule in RULES.items()}
     print(f"| rule, in % | {head}")
