@@ -84,13 +84,13 @@ class Words:
 
 
 def fold(word: str) -> str:
-    """A word without case, accents, apostrophes and possessive s."""
+    """A word without case, accents, apostrophes and possessive s; never empty."""
     lowered = word.casefold().translate(_PLAIN_LETTERS)
     plain = "".join(c for c in unicodedata.normalize("NFKD", lowered) if not "\u0300" <= c <= "\u036f")
     plain = unicodedata.normalize("NFC", plain).removesuffix("'s").replace("'", "")
     if len(plain) > 1 and plain[0].isalpha():
         plain = plain.replace(".", "").replace(" ", "")
-    return _SHORT.get(plain, plain)
+    return _SHORT.get(plain, plain) or word.casefold()
 
 
 @lru_cache(maxsize=4096)

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halueval.answers.support import Support, support, variants
+from halueval.answers.words import split
 from halueval.text import same_answer
 
 
@@ -312,6 +313,24 @@ def test_equal_answers_are_supported_and_nothing_breaks(answer, reference, langu
     found = support(answer, [reference], language)
     if answer.strip() and reference.strip() and same_answer(answer, reference, language):
         assert (found.supported, found.rule) == (True, "equal")
+
+
+PIECES = "1 12 1,200 1.5 1776 BC century 18th first - – / . , ; or not the A U.S. July 4 1960s million km % $ about to"
+CHINESE_PIECES = "三 百 分 之 十 年 月 日 1776年 不是 或 's ' ( ) II 5km ٣ ² ½ é NASA John F."
+
+
+@given(
+    st.lists(st.sampled_from([*PIECES.split(), *CHINESE_PIECES.split(), " "]), max_size=12).map("".join),
+    st.lists(st.sampled_from([*PIECES.split(), *CHINESE_PIECES.split(), " "]), max_size=5).map("".join),
+    st.sampled_from(["en", "zh", "de"]),
+)
+def test_any_mixture_of_marks_and_words_is_decided(answer, reference, language):
+    assert support(answer, [reference, "x"], language).supported in (True, False)
+
+
+def test_no_word_is_empty():
+    assert split("不's", "zh").forms == ("不", "'s")
+    assert refused("NATO", "不's 是的", "zh") == "none"
 
 
 @given(st.permutations(["Paris", "3 km", "July 1776", "John F. Kennedy"]), st.sampled_from(["Paris", "3000 m", "Rome"]))
