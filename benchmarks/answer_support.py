@@ -157,9 +157,8 @@ def main(directory: Path) -> None:
     print("accepted by people. Many answers that equal a reference were left out of it by its authors, so all figures")
     print("are of the harder answers: they say how the rules compare, not how often a task is graded right. In")
     print("brackets 95 % intervals, questions resampled. The rules were written on examples of their own and on")
-    print(
-        "TriviaQA's lists of aliases; they were settled before they were run on this data, and its figures changed none.\n"
-    )
+    print("TriviaQA's lists of aliases. They were settled before they were run on this data; no decision was")
+    print("changed after.\n")
     head = f"{' | '.join(FIGURES)} |\n|---|{'---:|' * len(FIGURES)}"
     measured = {name: measure(judgements, rule) for name, rule in RULES.items()}
     print(f"| rule, in % | {head}")
