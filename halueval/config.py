@@ -205,6 +205,7 @@ class TaskSpec(Card):
 
     metric_list: Annotated[list[MetricSpec], BeforeValidator(_as_metrics)] = []
     primary_metric: str | None = None
+    grading: Literal["exact", "support"] = "exact"
     abstention: StringList = []
     group_by: StringList = []
     cluster_by: str | None = None

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from halueval import plan
+from halueval.answers.support import RULES_VERSION
 from halueval.backends.base import Backend, ModelIdentity
 from halueval.checking import check_outcomes, checkers_of, describe
 from halueval.choice_calibration import calibrate_outcomes
@@ -147,6 +148,8 @@ def _identity(
         identity["uncertainty"] = dict(settings.uncertainty.identity())
     if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was
         identity["calibration"] = settings.calibration
+    if task.grading == "support":
+        identity["grading_rules"] = RULES_VERSION
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
@@ -365,7 +368,7 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
     outcomes = calibrate_outcomes(prepared.calibration, outcomes)
     outcomes = check_outcomes(checkers_of(prepared.scorers), prepared.samples, outcomes, task.language)
     for sample, outcome in zip(prepared.samples, outcomes, strict=True):
-        judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention)
+        judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention, task.grading)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
         scored.append(Scored(sample, outcome, judged, scores))
     return scored

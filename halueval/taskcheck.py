@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from halueval.errors import ConfigError
 from halueval.filters import check_filter
-from halueval.schema import OutputType
+from halueval.schema import Kind, OutputType
 from halueval.template import check
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def check_task(task: TaskSpec) -> None:
             check_filter(step, f"{task.task}: filter_list: {pipeline.name}: step {number}")
     _check_variants(task)
     _check_choices(task)
+    if task.grading == "support" and (task.kind is not Kind.QA or task.output_type is not OutputType.GENERATE_UNTIL):
+        raise ConfigError(f"{task.task}: grading: support is for kind qa with output_type generate_until only")
 
 
 def _templates(task: TaskSpec) -> Iterator[tuple[str, str]]:

@@ -6,6 +6,7 @@ import shutil
 import pytest
 from runs import CAPITALS, identity, knows, prepared, run_fake, write_task
 
+from halueval.answers.support import RULES_VERSION
 from halueval.backends.fake import FakeBackend
 from halueval.engine.memory import OUT_OF_MEMORY
 from halueval.errors import IncompleteError, UsageError
@@ -137,6 +138,19 @@ def test_what_would_change_an_answer_changes_the_identity(tmp_path, change):
     other, _ = run_fake(task, tmp_path / "out", backend, **change)
     assert other.run_id != run.run_id
     assert backend.batches or "seed" in change  # greedy answers do not depend on the seed, so none is asked again
+
+
+def test_grading_by_support_is_another_run_on_the_same_responses(tmp_path):
+    backend = FakeBackend(lambda prompt: f" It is {knows(*CAPITALS)(prompt).strip()}.")
+    exact, _ = run_fake(write_task(tmp_path), tmp_path / "out", backend)
+    task = write_task(tmp_path, grading="support")
+    support, handle = run_fake(task, tmp_path / "out", FakeBackend(fail_after=0))
+    assert handle.backend is None
+    assert exact.record["states"]["correct"] == 0
+    assert support.record["states"]["correct"] == 9
+    assert support.run_id != exact.run_id
+    assert "grading_rules" not in exact.record["identity"]
+    assert support.record["identity"]["grading_rules"] == RULES_VERSION
 
 
 def test_other_weights_under_the_same_name_are_never_answered_from_the_store(tmp_path):

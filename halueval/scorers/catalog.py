@@ -25,6 +25,7 @@ from halueval.scorers import (
     probes,
     rouge,
 )
+from halueval.scorers.answer_support import AnswerSupport
 from halueval.scorers.base import Scorer
 from halueval.scorers.hf_evaluate import EvaluateMetric, is_known
 from halueval.scorers.token_f1 import TokenF1
@@ -34,6 +35,7 @@ ENTRY_POINT_GROUP = "halueval.scorers"
 
 _BUILT_IN: tuple[type[Scorer], ...] = (
     exact_match.ExactMatch,
+    AnswerSupport,
     TokenF1,
     WordAccuracy,
     exact_match.SentenceAccuracy,

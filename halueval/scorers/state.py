@@ -9,7 +9,8 @@ The rules, in the order in which they are tried:
 - *Generated, any kind*: a response in which the task's filter found nothing → unscored, unparsable.
 - *Question answering*: empty or a refusal → abstained (even where a reference reads like one); equal to
   any reference after normalisation → correct; anything else → hallucinated. On an unanswerable question
-  (references exactly `[""]`) every answer is hallucinated.
+  (references exactly `[""]`) every answer is hallucinated. Where the task grades by `support`, an answer that
+  supports a reference (`halueval.answers.support`) is correct too, and the rule that decided is the reason.
 - *Classification by generation*: the answer names exactly one label → correct or hallucinated. Empty or a
   refusal → abstained. Anything else → unscored, unparsable: a form that was not followed is no error of fact.
 - *Summarization*: empty or a refusal → abstained. Where the figure `consistency` was asked for and its scorer has a
@@ -25,7 +26,9 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
+from halueval.answers.support import support
 from halueval.schema import Check, Judged, Kind, Outcome, OutputType, Sample, State
 from halueval.scorers.base import is_unanswerable
 from halueval.scorers.entity import NO_ENTITY, entity_precision
@@ -44,6 +47,7 @@ def judge(
     outcome: Outcome,
     language: str = "en",
     abstention_patterns: Sequence[str] = (),
+    grading: Literal["exact", "support"] = "exact",
 ) -> Judged:
     """State of one sample; the rules stand in the module's text.
 
@@ -54,6 +58,7 @@ def judge(
         outcome: what the model said.
         language: the task's language tag.
         abstention_patterns: the task's own patterns of refusals, beside the built-in ones.
+        grading: when a generated answer to a question is correct, as the task says.
 
     Returns:
         The state. `confidence` is the probability of the whole response, exp(its log-likelihood), for
@@ -69,7 +74,7 @@ def judge(
         return _multiple_choice(sample, outcome)
     if output_type is OutputType.LOGLIKELIHOOD_ROLLING:
         return _unscored(NO_RIGHT_ANSWER)
-    return _generated(kind, sample, outcome, language, tuple(abstention_patterns))
+    return _generated(kind, sample, outcome, language, tuple(abstention_patterns), grading)
 
 
 def _unscored(reason: str) -> Judged:
@@ -92,7 +97,9 @@ def _multiple_choice(sample: Sample, outcome: Outcome) -> Judged:
     )
 
 
-def _generated(kind: Kind, sample: Sample, outcome: Outcome, language: str, patterns: tuple[str, ...]) -> Judged:
+def _generated(
+    kind: Kind, sample: Sample, outcome: Outcome, language: str, patterns: tuple[str, ...], grading: str
+) -> Judged:
     facts = Judged(State.UNSCORED, truncated=outcome.finish_reason == "length", confidence=_sequence(outcome))
     if kind is Kind.LANGUAGE_MODELING:
         return replace(facts, reason=NO_RIGHT_ANSWER)
@@ -116,14 +123,18 @@ def _generated(kind: Kind, sample: Sample, outcome: Outcome, language: str, patt
         return replace(facts, reason=reason, unparsable=bool(sample.choices))
     if kind is Kind.SUMMARIZATION:
         return _summary(facts, answer, sample, outcome, language)
-    return _answer(facts, answer, sample, language)
+    return _answer(facts, answer, sample, language, grading)
 
 
-def _answer(facts: Judged, answer: str, sample: Sample, language: str) -> Judged:
+def _answer(facts: Judged, answer: str, sample: Sample, language: str, grading: str) -> Judged:
     if not sample.references:
         return replace(facts, reason="no reference")
     if is_unanswerable(sample):
         return replace(facts, state=State.HALLUCINATED, reason="answers an unanswerable question")
+    if grading == "support":
+        found = support(answer, sample.references, language)
+        state = State.CORRECT if found.supported else State.HALLUCINATED
+        return replace(facts, state=state, reason=None if found.rule in ("equal", "none") else found.rule)
     right = any(same_answer(answer, reference, language) for reference in sample.references)
     return replace(facts, state=State.CORRECT if right else State.HALLUCINATED)
 

@@ -1,0 +1,242 @@
+"""FActScore (Min et al. 2023): the share of a text's facts that a knowledge source supports, with a penalty for few.
+
+Score = mean over facts of [supported] × exp(1 − γ/n) where n ≤ γ facts, γ = 10 (`factscore/factscorer.py` of
+shmsw25/FActScore: the penalty is 1 for more facts). What differs from the official script: facts are clauses by rule
+unless a `facts_model` lists them (`facts`); passages come by BM25 from the pair's own source or a local file, not from
+a dense index of Wikipedia; and each fact is held against each of the best passages by another consistency scorer, the
+best value counting, where the script asks one language model with all passages in its prompt. Scores of different
+checkers, and published ones, do not compare.
+
+An abstention has no score: read `answer_rate` beside the mean.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from halueval.consistency.base import NO_CLAIM, Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
+from halueval.consistency.bm25 import Index, passages
+from halueval.consistency.catalog import create
+from halueval.consistency.facts import RULES_VERSION, FactsModel, split_facts
+from halueval.datafile import read_rows
+from halueval.errors import DataError, UsageError
+from halueval.text import is_refusal, split_sentences
+
+ABSTAINS = "abstains"
+NO_FACT = "no fact found in the claim"
+NO_LIST = "the facts model's answers are no lists of facts"
+DEFAULT_CHECKER = "rouge_precision"
+DEFAULT_THRESHOLD = 0.5
+"""For `rouge_precision`: half of a fact's bigrams stand in one passage. Chosen by hand, validated nowhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """Facts of a claim, how many of its sentences gave none because the model's answer failed, and why none at all."""
+
+    texts: tuple[str, ...] = ()
+    failed: int = 0
+    reason: str | None = None
+
+
+class FActScore(ConsistencyScorer):
+    """Precision of atomic facts against a knowledge source.
+
+    `sentences` of a verdict holds each fact with 1 or 0 (None where the checker gave no value); `details` the numbers
+    `facts`, `supported`, `unscored_facts`, `failed_sentences`, the `precision` before the penalty, and the `penalty`.
+
+    Args:
+        checker: name of the consistency scorer that decides whether a passage supports a fact.
+        checker_options: its options.
+        threshold: value of the checker at and above which a fact is supported; left out, the checker's own, and
+            .5 for `rouge_precision`, which was validated nowhere.
+        knowledge: file of rows {title, text} to check against instead of the pair's source (JSON lines, CSV …).
+        facts_model: local instruct model that lists the facts; left out, clauses by rule.
+        passages: best passages that a fact is held against.
+        gamma: facts below which the score is penalised; 0 for no penalty.
+        device: of the facts model.
+        dtype: of the facts model.
+
+    Raises:
+        UsageError: an option that cannot be right, or a checker without a threshold.
+    """
+
+    name = "factscore"
+    summary = "share of facts that the source supports, few facts penalised, 0-1 (Min et al. 2023, own retrieval)"
+
+    def __init__(
+        self,
+        *,
+        checker: str = DEFAULT_CHECKER,
+        checker_options: Mapping[str, Any] | None = None,
+        threshold: float | None = None,
+        knowledge: str | None = None,
+        facts_model: str | None = None,
+        passages: int = 5,
+        gamma: float = 10,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        if checker == self.name:
+            raise UsageError("consistency scorer 'factscore': checker cannot be 'factscore' itself")
+        if passages < 1:
+            raise UsageError(f"consistency scorer 'factscore': passages is {passages}; it must be 1 or more")
+        if not (math.isfinite(gamma) and gamma >= 0):
+            raise UsageError(f"consistency scorer 'factscore': gamma is {gamma}; it must be 0 or more")
+        self.checker = create(checker, checker_options)
+        default = DEFAULT_THRESHOLD if checker == DEFAULT_CHECKER else self.checker.threshold
+        if threshold is None and default is None:
+            raise UsageError(
+                f"consistency scorer 'factscore': checker {checker!r} has no validated threshold; give `threshold`"
+            )
+        self.fact_threshold = float(default if threshold is None else threshold)  # type: ignore[arg-type]
+        if not math.isfinite(self.fact_threshold):
+            raise UsageError(f"consistency scorer 'factscore': threshold is {threshold}; it must be a finite number")
+        if knowledge is not None and not Path(knowledge).is_file():
+            raise UsageError(f"consistency scorer 'factscore': knowledge: no such file: {knowledge}")
+        self._options = dict(checker_options or {})
+        self._knowledge = Path(knowledge) if knowledge is not None else None
+        self._lister = FactsModel(facts_model, device, dtype) if facts_model else None
+        self._passages, self._gamma = passages, gamma
+        self._indices: dict[tuple[str, str], Index] = {}
+        self.cost = "model" if facts_model and self.checker.cost == "rules" else self.checker.cost
+
+    def score(self, pairs: Sequence[Pair], advance: Advance = lambda _: None) -> list[Verdict]:
+        """As the base; with `knowledge` a pair needs no source."""
+        if self._knowledge is not None:
+            pairs = [replace(pair, source=str(self._knowledge)) for pair in pairs]
+        return super().score(pairs, advance)
+
+    def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
+        """Find the facts of all claims, check all of them at once, and put the values together."""
+        claims = self._facts(pairs)
+        asked: dict[Pair, None] = {}
+        found: list[list[list[Pair]]] = []
+        for pair, facts in zip(pairs, claims, strict=True):
+            found.append([self._checks(pair, fact) for fact in facts.texts])
+            asked.update(dict.fromkeys(check for checks in found[-1] for check in checks))
+        answers = dict(zip(asked, self.checker.score(list(asked)), strict=True))
+        if self._knowledge is None:
+            self._indices.clear()
+        out = []
+        for facts, checks in zip(claims, found, strict=True):
+            scores = [
+                self._fact(text, [answers[check] for check in of_fact])
+                for text, of_fact in zip(facts.texts, checks, strict=True)
+            ]
+            out.append(self._verdict(facts, scores))
+            advance(1)
+        return out
+
+    def _facts(self, pairs: Sequence[Pair]) -> list[_Facts]:
+        refused = [is_refusal(pair.claim, pair.language) for pair in pairs]
+        if self._lister is None:
+            return [
+                _Facts(reason=ABSTAINS) if no else _Facts(tuple(split_facts(pair.claim, pair.language)))
+                for pair, no in zip(pairs, refused, strict=True)
+            ]
+        sentences = [
+            [] if no else split_sentences(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)
+        ]
+        answers = iter(self._lister.ask([sentence for claim in sentences for sentence in claim]))
+        out = []
+        for claim, no in zip(sentences, refused, strict=True):
+            listed = [next(answers) for _ in claim]
+            failed = sum(facts is None for facts in listed)
+            reason = ABSTAINS if no else NO_LIST if failed else NO_FACT
+            out.append(_Facts(tuple(fact for facts in listed for fact in facts or ()), failed, reason))
+        return out
+
+    def _checks(self, pair: Pair, fact: str) -> list[Pair]:
+        """The fact against each of the best passages; the question, where there is one, helps to find them."""
+        index = self._index(pair)
+        best = index.best(f"{pair.question} {fact}" if pair.question else fact, self._passages)
+        return [Pair(passage, fact, pair.question, pair.language) for passage in best]
+
+    def _index(self, pair: Pair) -> Index:
+        key = (pair.language, pair.source)
+        if key not in self._indices:
+            texts = (
+                passages(pair.source, pair.language)
+                if self._knowledge is None
+                else _read_knowledge(self._knowledge, pair.language)
+            )
+            self._indices[key] = Index(texts, pair.language)
+        return self._indices[key]
+
+    def _fact(self, text: str, verdicts: Sequence[Verdict]) -> SentenceScore:
+        values = [verdict.value for verdict in verdicts if verdict.value is not None]
+        if not values:
+            return SentenceScore(text, None, next((v.reason for v in verdicts if v.reason), "no passage"))
+        best = max(values)
+        supported = best >= self.fact_threshold
+        sign = "≥" if supported else "<"
+        return SentenceScore(text, float(supported), f"{self.checker.name} {best:.3g} {sign} {self.fact_threshold:g}")
+
+    def _verdict(self, facts: _Facts, scores: Sequence[SentenceScore]) -> Verdict:
+        if not scores:
+            return Verdict.unscored(facts.reason or NO_FACT)
+        values = [score.value for score in scores if score.value is not None]
+        if not values:
+            return Verdict(None, f"no fact could be checked: {scores[0].reason}", tuple(scores))
+        precision, penalty = sum(values) / len(values), self.penalty(len(scores))
+        details = {
+            "facts": float(len(scores)),
+            "supported": float(sum(values)),
+            "unscored_facts": float(len(scores) - len(values)),
+            "failed_sentences": float(facts.failed),
+            "precision": precision,
+            "penalty": penalty,
+        }
+        wrong = [score.text for score in scores if score.value == 0]
+        reason = f"not supported: {wrong[0]}" if wrong else None
+        return Verdict(precision * penalty, reason, tuple(scores), details=details)
+
+    def penalty(self, facts: int) -> float:
+        """exp(1 − γ/n) where n ≤ γ facts, else 1; there must be a fact."""
+        return math.exp(1 - self._gamma / facts) if self._gamma and facts <= self._gamma else 1.0
+
+    def identity(self) -> dict[str, str | int]:
+        """With the checker and its own identity, threshold, γ, retrieval, knowledge and the source of the facts."""
+        out: dict[str, str | int] = {
+            **super().identity(),
+            "checker": repr(sorted(self.checker.identity().items())),
+            "checker_options": repr(sorted(self._options.items())),
+            "fact_threshold": repr(self.fact_threshold),
+            "gamma": repr(float(self._gamma)),
+            "passages": self._passages,
+            "facts": f"rules {RULES_VERSION}",
+        }
+        if self._knowledge is not None:
+            out["knowledge_sha256"] = hashlib.sha256(self._knowledge.read_bytes()).hexdigest()
+        if self._lister is not None:
+            out["facts"] = self._lister.located.weights_sha256
+        return out
+
+
+def answer_rate(verdicts: Sequence[Verdict]) -> float | None:
+    """Share of claims that were answers: neither empty nor an abstention; None of no claims."""
+    silent = sum(verdict.reason in (ABSTAINS, NO_CLAIM) and verdict.value is None for verdict in verdicts)
+    return 1 - silent / len(verdicts) if verdicts else None
+
+
+def _read_knowledge(path: Path, language: str) -> list[str]:
+    """Passages of all rows.
+
+    Raises:
+        DataError: a row without text, or a title that is none.
+    """
+    out: list[str] = []
+    for number, row in enumerate(read_rows(path), 1):
+        text, title = row.get("text"), row.get("title") or ""
+        if not isinstance(text, str) or not text.strip():
+            raise DataError(f"{path}: row {number}: needs `text`, a string that holds something")
+        if not isinstance(title, str):
+            raise DataError(f"{path}: row {number}: `title` must be a string, found {title!r}")
+        out += passages(text, language, title)
+    return out
