@@ -12,6 +12,7 @@ from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.lite import Lite, probabilities
 from halueval.consistency.lite.features import NAMES, OF_SENTENCE, features, stem
 from halueval.consistency.lite.synthetic import ERRORS, Document, make_examples, tokenised
+from halueval.consistency.lite.threshold import best_threshold
 from halueval.consistency.lite.train import balanced_accuracy, calibrated, non_negative_logistic
 
 DOCUMENT = Document(
@@ -151,3 +152,12 @@ def test_embedding_support_is_the_nearest_sentence_of_the_source(models):
     assert other.value < 1
     assert other.sentences[1].value == pytest.approx(1, abs=1e-5)
     assert other.value == pytest.approx(np.mean([s.value for s in other.sentences]))
+
+
+def test_a_threshold_serves_all_sets_alike():
+    low = np.array([0.1, 0.3, 0.5]), np.array([False, True, True])
+    high = np.array([0.4, 0.6, 0.8]), np.array([False, False, True])
+    # At .3: 1 and (0 + 1) / 2; at .5: (1/2 + 1) / 2 = .75 and (1 + 1/2) / 2 = .75; at .8: .5 and 1.
+    # At .4: .75 and .5; at .6: .5 and .75.
+    threshold, accuracy = best_threshold([low, high])
+    assert (threshold, accuracy) == (0.3, 0.75)

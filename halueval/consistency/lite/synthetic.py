@@ -84,7 +84,7 @@ def _claim(document: Document, rng: random.Random) -> str | None:
     count = rng.choices((1, 2, 3), (6, 3, 1))[0]
     start = rng.randrange(max(len(sentences) - count, 0) + 1)
     chosen = sentences[start : start + count]
-    return " ".join(_shortened(sentence, rng) for sentence in chosen)
+    return " ".join(_shortened(sentence, rng) for sentence in chosen).strip() or None
 
 
 def _shortened(sentence: str, rng: random.Random) -> str:
@@ -125,7 +125,7 @@ def _with_error(claim: str, document: Document, other: Document, rng: random.Ran
         name = rng.choices(names, [ERRORS[n][1] for n in names])[0]
         names.remove(name)
         wrong = ERRORS[name][0](claim, document, other, rng)
-        if wrong and wrong != claim:
+        if wrong and wrong.strip() and wrong != claim:
             return wrong, name
     return None
 

@@ -1,0 +1,131 @@
+"""Consistency in runs: which responses are checked, what decides a state, and what the files say of it."""
+
+import json
+from typing import ClassVar
+
+import pytest
+from runs import run_fake, write_task
+
+from halueval.backends.fake import FakeBackend
+from halueval.checking import check_outcomes, checkers_of, describe
+from halueval.consistency.base import ConsistencyScorer, Verdict
+from halueval.errors import UsageError
+from halueval.schema import Outcome, Sample
+from halueval.scorers.consistency import Consistency, ConsistencyLikelihood
+
+SUMMARY = {
+    "task": "letters",
+    "kind": "summarization",
+    "columns": ["text", "short"],
+    "doc_to_text": "{{text}}\nSummary:",
+    "doc_to_target": "{{short}}",
+    "doc_to_source": "{{text}}",
+    "group_by": [],
+    "metric_list": ["consistency", "rougeL"],
+    "primary_metric": "consistency",
+}
+ROWS = [
+    {"text": f"{name} went home in {year}.", "short": f"{name} went home."}
+    for name, year in (("Ann", 1990), ("Bob", 1991), ("Cid", 1992), ("Dot", 1993))
+]
+
+
+class Shared(ConsistencyScorer):
+    """Share of the claim's words that the source has; a claim with a question mark cannot be scored."""
+
+    name = "shared"
+    threshold = 0.6
+    threshold_from = "a test"
+    asked: ClassVar[list[str]] = []
+
+    def verdicts(self, pairs, advance):
+        self.asked.extend(pair.claim for pair in pairs)
+        out = []
+        for pair in pairs:
+            words = pair.claim.split()
+            share = sum(word in pair.source for word in words) / len(words)
+            out.append(Verdict.unscored("a question") if "?" in pair.claim else Verdict(share))
+        advance(len(pairs))
+        return out
+
+
+@pytest.fixture(autouse=True)
+def shared(monkeypatch):
+    Shared.asked = []
+    monkeypatch.setattr("halueval.checking.create", lambda name, options: Shared())
+
+
+def answer(prompt):
+    name = prompt.split()[0]
+    return {"Ann": "Ann went home", "Bob": "Bob flew to Rome", "Cid": "Who went home?", "Dot": ""}[name]
+
+
+def run(tmp_path, **changes):
+    task = write_task(tmp_path, rows=ROWS, **{**SUMMARY, **changes})
+    return run_fake(task, tmp_path / "out", FakeBackend(answer))[0]
+
+
+def test_a_validated_threshold_decides_and_the_sample_says_so(tmp_path):
+    found = run(tmp_path)
+    rows = {
+        row["target"].split()[0]: row
+        for row in map(json.loads, (found.path / "samples.jsonl").read_text().splitlines())
+    }
+    assert {name: row["state"] for name, row in rows.items()} == {
+        "Ann": "correct",
+        "Bob": "hallucinated",
+        "Cid": "unscored",
+        "Dot": "abstained",
+    }
+    assert rows["Ann"]["scores"]["consistency"] == 1
+    assert rows["Bob"]["scores"]["consistency"] == 0.25
+    assert rows["Bob"]["reasons"]["state"] == "shared gives 0.250, below its threshold of 0.600"
+    assert rows["Cid"]["scores"]["consistency"] is None
+    assert rows["Cid"]["reasons"]["consistency"] == "a question"
+    assert rows["Dot"]["reasons"]["consistency"] == "no response to check"
+
+
+def test_the_record_names_scorer_and_threshold_and_both_are_part_of_the_identity(tmp_path):
+    found = run(tmp_path)
+    check = {"name": "shared", "version": 1, "threshold": 0.6, "threshold_from": "a test"}
+    assert found.record["checks"]["consistency"] == check
+    assert found.record["identity"]["checks"]["consistency"] == check
+    assert found.record["metrics"]["consistency"]["n_unscored"] == 2
+
+
+def test_another_threshold_is_another_run(tmp_path, monkeypatch):
+    first = run(tmp_path)
+    monkeypatch.setattr(Shared, "threshold", 0.2)
+    second = run(tmp_path)
+    assert first.run_id != second.run_id
+    assert second.record["states"]["correct"] == 2
+
+
+def test_without_a_threshold_entities_decide(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shared, "threshold", None)
+    rows = [json.loads(line) for line in (run(tmp_path).path / "samples.jsonl").read_text().splitlines()]
+    reasons = {row["target"].split()[0]: row["reasons"].get("state") for row in rows}
+    assert reasons["Bob"] == "not in the source: Rome"
+
+
+def test_only_responses_with_a_source_are_checked():
+    samples = [Sample("1", "", "", "", "p", "t", ("t",), source=source) for source in ("a b", None, "a b", "a b")]
+    outcomes = [Outcome("a"), Outcome("a"), Outcome(" "), Outcome(failure="out of memory")]
+    checked = check_outcomes({"consistency": Shared()}, samples, outcomes, "en")
+    assert [list(outcome.checks) for outcome in checked] == [["consistency"], [], [], []]
+    assert Shared.asked == ["a"]
+
+
+def test_each_figure_has_its_own_scorer(monkeypatch):
+    asked = []
+    monkeypatch.setattr("halueval.checking.create", lambda name, options: asked.append((name, options)) or Shared())
+    figures = [Consistency(scorer="nli", scorer_options={"model": "m"}), ConsistencyLikelihood()]
+    assert list(describe(checkers_of(figures))) == ["consistency", "consistency_likelihood"]
+    assert asked == [("nli", {"model": "m"}), ("likelihood", {})]
+
+
+def test_an_unknown_scorer_is_refused_before_anything_is_run(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="no consistency scorer 'light'"):
+        run(tmp_path, metric_list=[{"metric": "consistency", "scorer": "light"}])
+    assert not (tmp_path / "out").exists()
