@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from halueval.cli.main import cli
+from halueval.consistency.catalog import scorer_class, scorer_names
 from halueval.registry import Registry, packaged_directory
 from halueval.scorers.catalog import scorer_classes
 
@@ -60,6 +61,7 @@ def catalog() -> str:
         (f"`{c.name}`", {True: "higher", False: "lower", None: "neither"}[c.higher_is_better], c.summary)
         for c in scorer_classes()
     ]
+    checkers = [scorer_class(name) for name in scorer_names()]
     return (
         "# Tasks, models and figures\n\n"
         + NOTE
@@ -77,6 +79,8 @@ def catalog() -> str:
         )
         + f"\n## {len(figures)} figures\n\nDefinitions: [metrics.md](metrics.md).\n\n"
         + table(("figure", "better", "what it is"), figures)
+        + f"\n## {len(checkers)} consistency scorers\n\nWhat each is worth: [metrics.md](metrics.md#consistency-scorers).\n\n"
+        + table(("scorer", "runs on", "what it is"), [(f"`{c.name}`", c.cost, c.summary) for c in checkers])
     )
 
 

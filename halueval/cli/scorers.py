@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -34,20 +35,34 @@ def arrow(higher_is_better: bool | None) -> str:
 
 
 @scorers.command("ls", epilog="\b\nExamples:\n  halueval scorers ls\n  halueval scorers ls --json | jq '.[].name'")
+@click.option("--consistency", is_flag=True, help="List the consistency scorers that the figure `consistency` can use.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead of a table.")
-def list_scorers(as_json: bool) -> None:
+def list_scorers(consistency: bool, as_json: bool) -> None:
     """List the figures: name, direction, what each needs, and what it is.
 
     Piped, it prints tab-separated lines with a header.
     """
     from halueval.scorers.catalog import scorer_classes
 
-    found = [describe(cls) for cls in scorer_classes()]
+    found = _consistency_scorers() if consistency else [describe(cls) for cls in scorer_classes()]
     if as_json:
         click.echo(json.dumps(found, ensure_ascii=False, indent=1))
         return
+    if consistency:
+        _print(("name", "runs on", "what it is"), [(s["name"], s["cost"], s["summary"]) for s in found])
+        return
     rows = [(s["name"], arrow(s["higher_is_better"]), " ".join(s["needs"]), s["summary"]) for s in found]
-    columns = ("name", "better", "needs", "what it is")
+    _print(("name", "better", "needs", "what it is"), rows)
+
+
+def _consistency_scorers() -> list[dict[str, Any]]:
+    from halueval.consistency.catalog import scorer_class, scorer_names
+
+    classes = [scorer_class(name) for name in scorer_names()]
+    return [{"name": c.name, "version": c.version, "cost": c.cost, "summary": c.summary} for c in classes]
+
+
+def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     if not sys.stdout.isatty():
         for row in (columns, *rows):
             click.echo("\t".join(row))
@@ -68,15 +83,19 @@ def list_scorers(as_json: bool) -> None:
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def show(name: str, as_json: bool) -> None:
-    """Explain one figure: definition, direction, what it needs, and its options."""
+    """Explain one figure or consistency scorer: definition, direction, what it needs, and its options."""
     import inspect
 
+    from halueval.consistency.catalog import SCORERS as CONSISTENCY
     from halueval.errors import UsageError, nearest
     from halueval.scorers.catalog import scorer_classes
 
     by_name = {cls.name: cls for cls in scorer_classes()}
     if name not in by_name:
-        raise UsageError(f"unknown metric {name!r}{nearest(name, by_name)}")
+        if name in CONSISTENCY:
+            _show_consistency(name, as_json)
+            return
+        raise UsageError(f"unknown metric {name!r}{nearest(name, [*by_name, *CONSISTENCY])}")
     found = by_name[name]
     known = describe(found)
     options = [p for p in inspect.signature(found).parameters if p not in ("language", "task", "args", "kwargs")]
@@ -86,5 +105,23 @@ def show(name: str, as_json: bool) -> None:
     click.echo(f"{name} (version {known['version']})\n{known['summary']}\n")
     click.echo(inspect.getdoc(found))
     click.echo(f"\nbetter: {arrow(known['higher_is_better'])}\nneeds: {', '.join(known['needs']) or 'nothing'}")
+    if options:
+        click.echo(f"options: {', '.join(options)}")
+
+
+def _show_consistency(name: str, as_json: bool) -> None:
+    import inspect
+
+    from halueval.consistency.catalog import scorer_class
+
+    found = scorer_class(name)
+    options = [p for p in inspect.signature(found).parameters if p not in ("args", "kwargs")]
+    if as_json:
+        known = {"name": name, "version": found.version, "cost": found.cost, "summary": found.summary}
+        click.echo(json.dumps({**known, "options": options}, ensure_ascii=False, indent=1))
+        return
+    click.echo(f"{name}, a consistency scorer (version {found.version})\n{found.summary}\n")
+    click.echo(inspect.getdoc(found))
+    click.echo(f"\nbetter: higher\nruns on: {found.cost}")
     if options:
         click.echo(f"options: {', '.join(options)}")
