@@ -79,7 +79,8 @@ def catalog() -> str:
         )
         + f"\n## {len(figures)} figures\n\nDefinitions: [metrics.md](metrics.md).\n\n"
         + table(("figure", "better", "what it is"), figures)
-        + f"\n## {len(checkers)} consistency scorers\n\nWhat each is worth: [metrics.md](metrics.md#consistency-scorers).\n\n"
+        + f"\n## {len(checkers)} consistency scorers\n\n"
+        + "What each computes: [metrics.md](metrics.md#consistency-scorers).\n\n"
         + table(("scorer", "runs on", "what it is"), [(f"`{c.name}`", c.cost, c.summary) for c in checkers])
     )
 

@@ -51,6 +51,7 @@ class Encoded:
         accounting.forward_passes += 1
         accounting.tokens_computed += real
         accounting.tokens_padding += ids.numel() - real
+        accounting.flops += ModelCost.of_encoder(model).flops(real, sum(len(source) ** 2 for source in distinct), 0)
 
     def outputs(self, rows: torch.Tensor) -> dict[str, Any]:
         """Arguments of the model's `forward` for decoder rows on these sources."""
@@ -106,7 +107,8 @@ def score_targets(
     accounting.forward_passes += 1
     accounting.tokens_computed += real
     accounting.tokens_padding += ids.numel() - real
-    accounting.flops += ModelCost.of(model).flops(real, 0, len(index))
+    pairs = sum(len(target.fed) * (len(target.fed) + 1) // 2 for target in targets)
+    accounting.flops += ModelCost.of_decoder(model).flops(real, pairs, len(index))
     return scores
 
 
@@ -146,9 +148,9 @@ def generate_targets(
     for row, stream in zip(encoded.rows, streams, strict=True):
         groups.setdefault(row, []).append(stream)
     rows = torch.tensor(list(groups), device=device)
-    states, tokens = list(groups.values()), [start] * len(groups)
+    states, tokens, step = list(groups.values()), [start] * len(groups), 0
     cache = EncoderDecoderCache(DynamicCache(), DynamicCache())
-    cost = ModelCost.of(model)
+    cost = ModelCost.of_decoder(model)
     while states:
         with torch.inference_mode():
             logits = (
@@ -165,7 +167,8 @@ def generate_targets(
             parted = advance(logits, states, rules, decode)
         accounting.forward_passes += 1
         accounting.tokens_computed += len(tokens)
-        accounting.flops += cost.flops(len(tokens), 0, len(tokens))
+        step += 1
+        accounting.flops += cost.flops(len(tokens), step * len(tokens), len(tokens))
         ways = [(i, token, members) for i, part in enumerate(parted) for token, members in part.items()]
         kept = torch.tensor([i for i, _, _ in ways], dtype=torch.long, device=device)
         if ways and kept.tolist() != list(range(len(states))):

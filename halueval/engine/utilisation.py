@@ -51,6 +51,24 @@ class ModelCost:
         layers = int(getattr(config, "num_hidden_layers", 0) or 0)
         return cls(2 * body, 4 * heads * size * layers, 2 * head)
 
+    @classmethod
+    def of_encoder(cls, model: Any) -> ModelCost:
+        """Of the encoder of an encoder-decoder: of a source's token, and of its attention to another."""
+        encoder = model.get_encoder()
+        shared = model.get_input_embeddings().weight
+        body = sum(p.numel() for p in encoder.parameters() if p is not shared)
+        whole = cls.of(model)
+        config = model.config.get_text_config()
+        layers = int(getattr(config, "encoder_layers", 0) or getattr(config, "num_layers", 0) or 0)
+        of_decoder = int(getattr(config, "num_hidden_layers", 0) or 0)
+        return cls(2 * body, whole.per_pair // of_decoder * layers if of_decoder else 0, 0)
+
+    @classmethod
+    def of_decoder(cls, model: Any) -> ModelCost:
+        """Of the decoder of an encoder-decoder, its output embedding included; attention to the source is left out."""
+        whole, encoder = cls.of(model), cls.of_encoder(model)
+        return cls(whole.per_token - encoder.per_token, whole.per_pair, whole.per_logits)
+
     def flops(self, tokens: int, pairs: int, logits: int) -> int:
         """Of a pass: tokens fed, pairs of a token and one that it attends to, positions with logits."""
         return self.per_token * tokens + self.per_pair * pairs + self.per_logits * logits

@@ -66,3 +66,15 @@ def test_products_that_would_be_slower_stay_as_they_are(monkeypatch: pytest.Monk
 
 def test_the_rate_of_packed_products_is_measured_with_them() -> None:
     assert matmul_rate(torch.device("cpu"), torch.float32, packed=True) > 1e8
+
+
+def test_an_encoder_decoders_arithmetic_is_that_of_its_halves() -> None:
+    """T5 by hand: d 16, heads 2 × 8, ff 32; a layer of the encoder has 4·256 + 2·512 weights and two norms of 16."""
+    config = T5Config(d_model=16, d_kv=8, d_ff=32, num_layers=2, num_decoder_layers=3, num_heads=2, vocab_size=40)
+    model = T5ForConditionalGeneration(config)
+    buckets = 32 * 2  # relative positions, in the first layer of each half
+    layer = 4 * 256 + 2 * 512
+    encoder = 2 * (layer + 2 * 16) + 16 + buckets
+    decoder = 3 * (layer + 4 * 256 + 3 * 16) + 16 + buckets
+    assert ModelCost.of_encoder(model).per_token == 2 * encoder
+    assert ModelCost.of_decoder(model).per_token == 2 * decoder
