@@ -377,6 +377,26 @@ def test_pull_fetches_what_it_can_and_fails_for_the_rest(write: Write) -> None:
     assert "no model, task or group is called 'god'; did you mean 'good'" in str(result.exception)
 
 
+def test_pull_brings_what_checks_summaries_with_their_task(
+    place: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from halueval.consistency import encoder, language_model
+    from halueval.source import Wanted
+
+    (place / "encoder").mkdir()
+    (place / "encoder" / "weights").write_text("12345")
+    monkeypatch.setattr(encoder, "SOURCES", (Wanted(str(place / "encoder")),))
+    monkeypatch.setattr(language_model, "DEFAULT_MODEL", "lm")
+    write("here/models/lm.yaml", f"name: lm\nsource: '{place / 'encoder'}'\n")
+    text = TASK.format(name="s", text="Q") + "kind: summarization\ndoc_to_source: Q\nsource: rows.jsonl\n"
+    write("here/tasks/s.yaml", text)
+    write("here/tasks/rows.jsonl", "{}\n")
+    result = CliRunner().invoke(pull, ["s", "--quiet"])
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["s", "all-MiniLM-L6-v2", "lm"]
+    alone = CliRunner().invoke(pull, ["all-minilm-l6-v2", "--quiet"])
+    assert alone.stdout == f"all-MiniLM-L6-v2  {place / 'encoder'}  5 bytes  already there\n"
+
+
 def test_sizes_are_written_for_people() -> None:
     assert [human_bytes(n) for n in (0, 999, 98_360_000, 2_000_000_000)] == [
         "0 bytes",

@@ -13,7 +13,18 @@ def halueval(*arguments, **options):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["tasks", "ls"], ["models", "ls"], ["scorers", "ls"], ["run", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["tasks", "ls"],
+        ["models", "ls"],
+        ["scorers", "ls"],
+        ["scorers", "ls", "--consistency"],
+        ["scorers", "show", "lite"],
+        ["run", "--help"],
+        ["validate-scorer", "--help"],
+        ["calibrate", "--help"],
+    ],
 )
 def test_nothing_heavy_is_imported_before_a_model_is_needed(arguments):
     code = (
@@ -45,6 +56,7 @@ def test_version():
         (["tasks", "show", "fact_qa"], "did you mean 'facts_qa'"),
         (["models", "show", "smollm"], "unknown model 'smollm'"),
         (["scorers", "show", "exact_mach"], "did you mean 'exact_match'"),
+        (["scorers", "show", "summac"], "did you mean 'summac_zs'"),
         (["pull", "fact_qa"], "did you mean 'facts_qa'"),
     ],
 )
