@@ -74,6 +74,10 @@ def pack_products(model: PreTrainedModel) -> int:
                 packed[id(layer)] = PackedLinear(weight, linear.bias)
             setattr(parent, name, packed[id(layer)])
             count += 1
+    # What is left still lies in the file that the weights were mapped from, and would hold all of it in memory.
+    for parameter in model.parameters():
+        if parameter.layout is torch.strided:
+            parameter.data = parameter.data.clone()
     return count
 
 
