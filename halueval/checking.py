@@ -22,13 +22,16 @@ def checkers_of(scorers: Sequence[Scorer]) -> dict[str, ConsistencyScorer]:
     return {scorer.name: create(scorer.check, scorer.options) for scorer in scorers if isinstance(scorer, Consistency)}
 
 
-def describe(checkers: Mapping[str, ConsistencyScorer]) -> dict[str, dict[str, Any]]:
-    """For `run.json`: which scorer stands behind each figure, by which threshold it decides, and whence that is."""
+def describe(checkers: Mapping[str, ConsistencyScorer], language: str) -> dict[str, dict[str, Any]]:
+    """For `run.json`: which scorer stands behind each figure, by which threshold it decides, and whence that is.
+
+    A threshold that was not validated for the language is none.
+    """
     return {
         figure: {
             **checker.identity(),
-            "threshold": checker.threshold,
-            "threshold_from": checker.threshold_from,
+            "threshold": checker.threshold_in(language),
+            "threshold_from": None if checker.threshold_in(language) is None else checker.threshold_from,
         }
         for figure, checker in checkers.items()
     }
@@ -57,9 +60,9 @@ def check_outcomes(
     out = list(outcomes)
     for figure, checker in checkers.items():
         for i, verdict in zip(todo, checker.score(pairs), strict=True):
-            out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict)})
+            out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict, language)})
     return out
 
 
-def _check(checker: ConsistencyScorer, verdict: Verdict) -> Check:
-    return Check(checker.name, verdict.value, verdict.reason, checker.threshold)
+def _check(checker: ConsistencyScorer, verdict: Verdict, language: str) -> Check:
+    return Check(checker.name, verdict.value, verdict.reason, checker.threshold_in(language))

@@ -143,7 +143,7 @@ def _identity(
     }
     checkers = checkers_of(scorers)
     if checkers:
-        identity["checks"] = describe(checkers)
+        identity["checks"] = describe(checkers, task.language)
     if settings.uncertainty is not None:
         identity["uncertainty"] = dict(settings.uncertainty.identity())
     if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was

@@ -120,7 +120,7 @@ def test_each_figure_has_its_own_scorer(monkeypatch):
     asked = []
     monkeypatch.setattr("halueval.checking.create", lambda name, options: asked.append((name, options)) or Shared())
     figures = [Consistency(scorer="nli", scorer_options={"model": "m"}), ConsistencyLikelihood()]
-    assert list(describe(checkers_of(figures))) == ["consistency", "consistency_likelihood"]
+    assert list(describe(checkers_of(figures), "en")) == ["consistency", "consistency_likelihood"]
     assert asked == [("nli", {"model": "m"}), ("likelihood", {})]
 
 
@@ -129,3 +129,16 @@ def test_an_unknown_scorer_is_refused_before_anything_is_run(tmp_path, monkeypat
     with pytest.raises(UsageError, match="no consistency scorer 'light'"):
         run(tmp_path, metric_list=[{"metric": "consistency", "scorer": "light"}])
     assert not (tmp_path / "out").exists()
+
+
+def test_the_summary_under_the_table_says_who_decided(tmp_path):
+    from halueval.report.tables import footer
+
+    assert "  states by shared: consistent from 0.6 on (threshold from a test)" in footer(run(tmp_path)).splitlines()
+
+
+def test_a_threshold_does_not_decide_in_a_language_that_it_was_not_validated_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shared, "languages", frozenset({"en"}))
+    found = run(tmp_path, language="zh")
+    assert found.record["checks"]["consistency"]["threshold"] is None
+    assert run(tmp_path).record["checks"]["consistency"]["threshold"] == 0.6

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from halueval.text import primary_language
+
 Advance = Callable[[int], None]
 """Is told how many more pairs have been scored."""
 
@@ -84,6 +86,7 @@ class ConsistencyScorer(ABC):
             `endpoint` asks one over the network.
         threshold: at and above it a claim counts as consistent, None where none was validated.
         threshold_from: where it was chosen.
+        languages: primary tags of the languages in which the threshold holds; None for all.
     """
 
     name: str
@@ -92,6 +95,11 @@ class ConsistencyScorer(ABC):
     cost: Literal["rules", "model", "endpoint"] = "rules"
     threshold: float | None = None
     threshold_from: str | None = None
+    languages: frozenset[str] | None = None
+
+    def threshold_in(self, language: str) -> float | None:
+        """The threshold for texts of a language; None where none was validated."""
+        return self.threshold if self.languages is None or primary_language(language) in self.languages else None
 
     def score(self, pairs: Sequence[Pair], advance: Advance = lambda _: None) -> list[Verdict]:
         """A verdict for each pair, in order.

@@ -147,6 +147,12 @@ def footer(run: Run) -> str:
     lines = [f"{record['task']['name']}: {states}"]
     if calibration := record["identity"].get("calibration"):
         lines.append(f"  choices by {calibration} calibration")
+    decided = record.get("checks", {}).get("consistency")
+    if decided and decided["threshold"] is not None:
+        lines.append(
+            f"  states by {decided['name']}: consistent from {decided['threshold']:.3g} on "
+            f"(threshold from {decided['threshold_from']})"
+        )
     reasons: dict[str, int] = {}
     for metric in record["metrics"].values():
         for reason, count in metric["unscored_reasons"].items():

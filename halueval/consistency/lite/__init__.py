@@ -35,6 +35,7 @@ class Lite(ConsistencyScorer):
     name = "lite"
     summary = "probability that the claim follows, 0-1: a learnt combination of the cheap figures (docs/scorers.md)"
     cost = "model"
+    languages = frozenset({"en"})
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
         self._encoder = SentenceEncoder(device=device, dtype=dtype)
