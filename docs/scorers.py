@@ -24,7 +24,9 @@ INTRODUCTION = """How well each consistency scorer agrees with people. A score o
 agreement is worth, so look here before you trust one, and read each set's own kind of text against yours.
 
 Nothing was fitted on a set that is reported here, but for the threshold of balanced accuracy, which comes from the
-validation part of the set itself. [annotated.md](annotated.md) says how to describe a set of your own.
+validation part of the set itself, and the line that `lite` draws in runs (validation parts of QAGS and FRANK). Where a
+scorer does not beat the better of the two controls, which see no meaning, it says nothing.
+[annotated.md](annotated.md) says how to describe a set of your own.
 """
 SUMMARY_FIGURE = "roc_auc"
 
