@@ -17,6 +17,7 @@ samples, so a bootstrap replicate is a figure of the drawn samples, never a mean
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -97,9 +98,9 @@ class _ClassFigure(StatsScorer):
         hits, predicted, gold = np.split(sums, 3, axis=1)
         return self.figure(hits, predicted, gold)
 
+    @abstractmethod
     def figure(self, hits: FloatArray, predicted: FloatArray, gold: FloatArray) -> FloatArray:
         """The figure of each row; NaN where no sample was drawn."""
-        raise NotImplementedError
 
 
 def _mean_where(values: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:

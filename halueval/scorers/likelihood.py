@@ -16,6 +16,7 @@ get 1 there.
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -53,9 +54,9 @@ class _LengthNormalized(MeanScorer):
     needs = frozenset({"choices"})
     binary = True
 
+    @abstractmethod
     def length(self, choice: str) -> int:
         """Length of a choice."""
-        raise NotImplementedError
 
     def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
         """1 where the best choice is a right one."""

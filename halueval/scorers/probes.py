@@ -13,6 +13,7 @@ template has stripped shows no line break, so give `newline_probe` the columns.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 
 from halueval.errors import UsageError
@@ -35,9 +36,9 @@ class _Probe(MeanScorer):
             raise UsageError(f"{self.name}: columns must name two, [right, hallucinated]; found {columns!r}")
         self._columns = columns
 
+    @abstractmethod
     def rightness(self, text: str) -> int:
         """The larger, the more the rule takes the text for right."""
-        raise NotImplementedError
 
     def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
         """1 where the rule is right, 0 where it is wrong, one half where it cannot tell."""

@@ -281,7 +281,6 @@ def test_identity_follows_what_changes_a_value(tmp_path):
 
 def test_the_default_checker_is_half_of_the_bigrams(monkeypatch):
     monkeypatch.undo()
-    pytest.importorskip("halueval.consistency.overlap")
     pair = Pair("The old city of Rome is in Italy.", "Rome is in Italy. Oslo is in Norway.")
     verdict = FActScore(gamma=0).score([pair])[0]
     # "rome is", "is in", "in italy": 3 of 3; of "oslo is in norway" one of three.
