@@ -84,8 +84,6 @@ def _print(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 def show(name: str, as_json: bool) -> None:
     """Explain one figure or consistency scorer: definition, direction, what it needs, and its options."""
-    import inspect
-
     from halueval.consistency.catalog import SCORERS as CONSISTENCY
     from halueval.errors import UsageError, nearest
     from halueval.scorers.catalog import scorer_classes
@@ -98,30 +96,29 @@ def show(name: str, as_json: bool) -> None:
         raise UsageError(f"unknown metric {name!r}{nearest(name, [*by_name, *CONSISTENCY])}")
     found = by_name[name]
     known = describe(found)
+    needs = f"better: {arrow(known['higher_is_better'])}\nneeds: {', '.join(known['needs']) or 'nothing'}"
+    _explain(found, known, name, needs, as_json=as_json)
+
+
+def _show_consistency(name: str, as_json: bool) -> None:
+    from halueval.consistency.catalog import scorer_class
+
+    found = scorer_class(name)
+    known = {"name": name, "version": found.version, "cost": found.cost, "summary": found.summary}
+    needs = f"better: higher\nruns on: {found.cost}"
+    _explain(found, known, f"{name}, a consistency scorer", needs, as_json=as_json)
+
+
+def _explain(found: type[Any], known: dict[str, Any], title: str, needs: str, *, as_json: bool) -> None:
+    """Print what a scorer says of itself, and the options of its constructor."""
+    import inspect
+
     options = [p for p in inspect.signature(found).parameters if p not in ("language", "task", "args", "kwargs")]
     if as_json:
         click.echo(json.dumps({**known, "options": options}, ensure_ascii=False, indent=1))
         return
-    click.echo(f"{name} (version {known['version']})\n{known['summary']}\n")
+    click.echo(f"{title} (version {known['version']})\n{known['summary']}\n")
     click.echo(inspect.getdoc(found))
-    click.echo(f"\nbetter: {arrow(known['higher_is_better'])}\nneeds: {', '.join(known['needs']) or 'nothing'}")
-    if options:
-        click.echo(f"options: {', '.join(options)}")
-
-
-def _show_consistency(name: str, as_json: bool) -> None:
-    import inspect
-
-    from halueval.consistency.catalog import scorer_class
-
-    found = scorer_class(name)
-    options = [p for p in inspect.signature(found).parameters if p not in ("args", "kwargs")]
-    if as_json:
-        known = {"name": name, "version": found.version, "cost": found.cost, "summary": found.summary}
-        click.echo(json.dumps({**known, "options": options}, ensure_ascii=False, indent=1))
-        return
-    click.echo(f"{name}, a consistency scorer (version {found.version})\n{found.summary}\n")
-    click.echo(inspect.getdoc(found))
-    click.echo(f"\nbetter: higher\nruns on: {found.cost}")
+    click.echo(f"\n{needs}")
     if options:
         click.echo(f"options: {', '.join(options)}")

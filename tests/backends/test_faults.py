@@ -122,6 +122,20 @@ def test_an_answer_that_the_window_cannot_hold_is_refused_by_itself(models, new)
     assert "lower max_gen_toks" in bad.reason
 
 
+def test_a_prompt_exactly_as_long_as_the_window_lets_it_be_is_whole_and_one_token_more_loses_one(models):
+    backend = backend_of(models("causal"))
+    backend.texts.window = 24
+    ids = backend.texts.encode("It was reviewed by the people of the press and it was long, or so they said.")[:24]
+    backend.texts.encode = lambda text: ids[: int(text)]  # prompts by their number of tokens
+    prefix = len(backend.texts.prefix)
+    requests = [GenerationRequest(str(n - prefix), (), 4) for n in (20, 21)]
+    exact, longer = map(backend.texts.prompt, requests)
+    assert (len(exact.fed), exact.num_truncated) == (20, 0)
+    assert (len(longer.fed), longer.num_truncated) == (20, 1)
+    whole, cut = answers(backend, requests)
+    assert (whole.num_truncated, cut.num_truncated) == (0, 1)
+
+
 def test_prompts_that_differ_only_in_what_was_cut_are_counted_for_themselves(models):
     backend = backend_of(models("causal"))
     kept = "film was " * backend.window
