@@ -52,6 +52,6 @@ def with_known_class(
     rest = "" if labelled == len(pairs) else f"; {len(pairs) - labelled} pairs have none"
     settings = header.settings
     return out, [
-        f"{STRATUM}: what {header.model} knew by {settings['num_prompts']} prompts of {settings['num_fewshot']} examples "
-        f"({found.parent.name}){rest}"
+        f"{STRATUM}: what {header.model} knew by {settings['num_prompts']} prompts of {settings['num_fewshot']} "
+        f"examples ({found.parent.name}){rest}"
     ]

@@ -29,7 +29,8 @@ def print_probe(record: Mapping[str, Any], directory: str, stream: IO[str]) -> N
     settings = record["settings"]
     console.print(
         f"What {record['model']} knows of {record['task']}: {record['n_facts']:,} facts, "
-        f"{settings['num_prompts']} prompts of {settings['num_fewshot']} examples, 1 greedy and {settings['num_draws']} drawn answers each "
+        f"{settings['num_prompts']} prompts of {settings['num_fewshot']} examples, "
+        f"1 greedy and {settings['num_draws']} drawn answers each "
         f"(T {settings['temperature']:g}, top-k {settings['top_k']})",
         markup=False,
     )

@@ -27,7 +27,10 @@ def fact(name="HighlyKnown", number=0, *, fresh=True, relation="capital"):
     return KnownFact(str(number), f"h{number}", name, 1.0, 1.0, 10, 160, fresh, {"relation": relation})
 
 
-def write(path, header=HEADER, facts=(fact(),)):
+FACT = fact()
+
+
+def write(path, header=HEADER, facts=(FACT,)):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(label_lines(header, facts)))
     return path
@@ -54,9 +57,7 @@ def test_a_fact_without_an_answer_has_no_class():
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=12), st.lists(st.booleans(), max_size=12), st.randoms())
-def test_the_order_of_prompts_and_draws_does_not_matter_and_knowing_more_never_lowers_the_class(
-    greedy, sampled, random
-):
+def test_order_does_not_matter_and_knowing_more_never_lowers_the_class(greedy, sampled, random):
     before = known_class(greedy, sampled)
     shuffled = sorted(greedy, key=lambda _: random.random())
     assert known_class(shuffled, sampled[::-1]) == before

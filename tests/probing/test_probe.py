@@ -167,7 +167,7 @@ def test_answers_that_failed_give_no_class_and_are_counted(tmp_path):
 
             result = super().run(batch, advance)
             answers = [
-                FailedResponse("broken") if request.context[-21:] == "capital of Peru?\nA:" else answer
+                FailedResponse("broken") if request.context.endswith("capital of Peru?\nA:") else answer
                 for request, answer in zip(batch.requests, result.responses, strict=True)
             ]
             return replace(result, responses=answers)
@@ -200,9 +200,7 @@ def test_a_task_of_choices_is_no_set_of_facts(tmp_path):
         doc_to_target="0",
         generation_kwargs=None,
     )
-    with pytest.raises(
-        UsageError, match="a probe generates answers to facts, and this task is of kind qa, multiple_choice"
-    ):
+    with pytest.raises(UsageError, match="generates answers to facts, and this task is of kind qa, multiple_choice"):
         prepare(path, settings(tmp_path / "out"))
 
 
