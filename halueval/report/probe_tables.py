@@ -33,6 +33,7 @@ def print_probe(record: Mapping[str, Any], directory: str, stream: IO[str]) -> N
         f"1 greedy and {settings['num_draws']} drawn answers each "
         f"(T {settings['temperature']:g}, top-k {settings['top_k']})",
         markup=False,
+        soft_wrap=True,
     )
     table = Table("Class", box=None, pad_edge=False, header_style="bold")
     for title in ("Facts", "Share", "Right, fresh prompt"):
@@ -53,11 +54,16 @@ def print_probe(record: Mapping[str, Any], directory: str, stream: IO[str]) -> N
         f"Labels of two halves of the prompts agree on {percent(halves['observed'])} of the facts, Cohen's kappa "
         f"{_number(halves['kappa'])}",
         markup=False,
+        soft_wrap=True,
     )
     seconds = record["engine"]["seconds"]["infer"]
     for reason, count in record["unlabelled"].items():
-        console.print(f"{count:,} facts have no class: {reason}", markup=False)
-    console.print(f"{record['engine']['requests']:,} answers in {seconds:.1f} s. Labels: {directory}", markup=False)
+        console.print(f"{count:,} facts have no class: {reason}", markup=False, soft_wrap=True)
+    console.print(
+        f"{record['engine']['requests']:,} answers in {seconds:.1f} s. Labels: {directory}",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def percent(found: Share) -> str:
