@@ -1,8 +1,9 @@
 """Which tasks, groups and models there are, and where each name leads.
 
-Looked up in `--include-path` first, then `./tasks` and `./models`, then what ships with halueval. A name
-found earlier hides the same name found later, so that a user can replace a packaged card; the same name
-twice in one directory is an error. Listings read raw YAML only, so that `halueval tasks ls` stays fast:
+Looked up in `--include-path` first, then `./tasks` and `./models`, then what ships with halueval and with
+installed packages (`halueval.plugins`). A name found earlier hides the same name found later, so that a user
+can replace a packaged card; the same name twice in one directory is an error, and so is one that two packages
+bring. Listings read raw YAML only, so that `halueval tasks ls` stays fast:
 pydantic and everything above it is imported when one card is really needed.
 """
 
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from halueval.cardfile import key_line, read_header
 from halueval.errors import ConfigError, UsageError, nearest
-from halueval.headers import YAML_ENDINGS, GroupHeader, ModelHeader, Shelf, TaskHeader, read_shelf
+from halueval.headers import YAML_ENDINGS, GroupHeader, ModelHeader, Shelf, TaskHeader, merge_shelves, read_shelf
+from halueval.plugins import plugged_directories
 from halueval.schema import canonical_json, sha256_text
 
 if TYPE_CHECKING:
@@ -65,12 +67,15 @@ class Registry:
         self._include = [path.resolve() for path in include_paths]
 
     def _shelves(self, kind: str) -> list[Shelf]:
-        roots = [*self._include, Path.cwd() / f"{kind}s", packaged_directory(f"{kind}s")]
-        seen: dict[Path, None] = {}
-        for root in roots:
-            if root.is_dir():
-                seen.setdefault(root.resolve())
-        return [read_shelf(root, kind) for root in seen]
+        levels = [[path] for path in (*self._include, Path.cwd() / f"{kind}s")]
+        levels.append([packaged_directory(f"{kind}s"), *plugged_directories()])
+        seen: set[Path] = set()
+        shelves = []
+        for level in levels:
+            roots = [root.resolve() for root in level if root.is_dir() and root.resolve() not in seen]
+            seen.update(roots)
+            shelves.append(merge_shelves([read_shelf(root, kind) for root in roots]))
+        return shelves
 
     @cached_property
     def _task_shelves(self) -> list[Shelf]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from halueval.config import MetricSpec, TaskSpec
 from halueval.errors import UsageError, nearest
+from halueval.plugins import package_of
 from halueval.schema import Kind, OutputType
 from halueval.scorers import (
     classification,
@@ -251,27 +252,23 @@ def _plugins() -> dict[str, EntryPoint]:
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         taken = "halueval itself" if entry.name in {*_CLASSES, *_ALIASES, "f1"} else None
         if entry.name in out and out[entry.name].value != entry.value:
-            taken = _package(out[entry.name])
+            taken = package_of(out[entry.name])
         if taken:
             raise UsageError(
-                f"scorer {entry.name!r} of {_package(entry)} is also one of {taken}; uninstall one of them"
+                f"scorer {entry.name!r} of {package_of(entry)} is also one of {taken}; uninstall one of them"
             )
         out[entry.name] = entry
     return out
-
-
-def _package(entry: EntryPoint) -> str:
-    return f"package {entry.dist.name}" if entry.dist else entry.value
 
 
 def _load_plugin(entry: EntryPoint) -> type[Scorer]:
     try:
         found = entry.load()
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise UsageError(f"scorer {entry.name!r} of {_package(entry)} cannot be loaded: {error}") from error
+        raise UsageError(f"scorer {entry.name!r} of {package_of(entry)} cannot be loaded: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Scorer)) or getattr(found, "name", None) != entry.name:
         raise UsageError(
-            f"scorer {entry.name!r} of {_package(entry)}: {entry.value} must be a subclass of "
+            f"scorer {entry.name!r} of {package_of(entry)}: {entry.value} must be a subclass of "
             f"halueval.scorers.base.Scorer whose name is {entry.name!r}"
         )
     return found
