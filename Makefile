@@ -10,10 +10,10 @@ DEV := $(VENV)/.for-developing
 PEER := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types check docs results bench clean
+.PHONY: help demo test fast lint types check docs site-docs results bench clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "halueval needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -24,7 +24,7 @@ $(RUN): pyproject.toml constraints.txt | $(BIN)/python
 	touch $(RUN)
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,docs]'
 	touch $(DEV) $(RUN)
 
 # float32, so that the figures are the same on every processor; without it faster ones take bfloat16.
@@ -56,6 +56,9 @@ check: lint types ## everything but the tests
 
 docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and figures
 	$(BIN)/python docs/generate.py
+
+site-docs: $(DEV) ## the documentation as a site in build/docs; a broken link is an error
+	$(BIN)/zensical build --strict --clean
 
 results: $(RUN) ## regenerate the committed reference run of `core`
 	$(BIN)/halueval run --model smollm2-135m-instruct --task core --dtype float32 --output results --fresh

@@ -36,9 +36,10 @@ def cli_reference() -> str:
     context = click.Context(cli, info_name="halueval", terminal_width=100, max_content_width=100)
     parts = [f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in commands(cli, context)]
     codes = (
-        "Exit codes: 0 done; 1 a check failed (`validate`); 2 bad usage or bad input, told in one line on standard "
-        "error; 3 incomplete: interrupted, or some samples could not be run. What was finished is kept, and the "
-        "same command goes on from there.\n"
+        "Exit codes: 0 done; 1 a gate or a check failed (`--fail-on`, `--check`, `validate`); 2 bad usage or bad "
+        "input, told in one line on standard error; 3 incomplete: interrupted, or some samples could not be run. "
+        "What was finished is kept, and the same command goes on from there. "
+        "[Completion](completion.md) for bash, zsh and fish.\n"
     )
     return "# Command line\n\n" + NOTE + codes + "\n" + "\n".join(parts)
 
