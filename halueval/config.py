@@ -242,6 +242,32 @@ class GroupSpec(Card):
     metadata: dict[str, Any] = {}
 
 
+class Lineage(_Strict):
+    """How a fine-tuned model came about; `halueval finetune` writes it into the card of what it made.
+
+    Attributes:
+        recipe: its name.
+        recipe_hash: of everything in it that decides the weights.
+        data_sha256: digest of the training examples in their order.
+        seed: of the training.
+        step: optimizer steps behind these weights.
+        method: full or lora.
+        mitigation: names of the mitigations.
+        base_weights_sha256: digest of the weights that training began with.
+        versions: of torch, transformers, trl and peft.
+    """
+
+    recipe: Name
+    recipe_hash: Sha256
+    data_sha256: Sha256
+    seed: int
+    step: int
+    method: Literal["full", "lora"]
+    mitigation: list[str] = []
+    base_weights_sha256: Sha256
+    versions: dict[str, str] = {}
+
+
 class ModelSpec(Card):
     """One model as its card says it."""
 
@@ -260,6 +286,7 @@ class ModelSpec(Card):
     language: StringList = []
     labels: dict[str, str] = {}
     input_prefix: str = ""
+    lineage: Lineage | None = None
 
     @model_validator(mode="before")
     @classmethod

@@ -185,6 +185,7 @@ class Recipe(Card):
     max_length: int | None = Field(None, ge=2)
     group_by_length: bool = True
     seed: int = Field(0, ge=0, lt=2**32)
+    data_seed: int = Field(0, ge=0)
     precision: Literal["bfloat16-autocast", "float32"] = "bfloat16-autocast"
     checkpoint_every: int | None = Field(None, ge=1)
     keep_checkpoints: int | None = Field(None, ge=1)

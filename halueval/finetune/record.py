@@ -11,10 +11,10 @@ from typing import Any
 import yaml
 
 from halueval.errors import DataError
+from halueval.registry import MODEL_CARD
 from halueval.store import write_atomically
 
 RECORD_FILE = "finetune.json"
-CARD_FILE = "halueval.yaml"
 TRAIN_FILE = "train.jsonl"
 CHECKPOINTS = "checkpoints"
 RECORD_SCHEMA_VERSION = 1
@@ -124,4 +124,4 @@ def load_record(path: Path) -> FinetuneRecord:
 def write_card(directory: Path, card: Mapping[str, Any]) -> None:
     """Write the model card of a directory, whole or not at all."""
     text = yaml.safe_dump(dict(card), sort_keys=False, allow_unicode=True, width=110)
-    write_atomically(directory / CARD_FILE, [text.encode()])
+    write_atomically(directory / MODEL_CARD, [text.encode()])

@@ -1,0 +1,116 @@
+"""From examples to token ids, framed as halueval frames the same texts when it evaluates.
+
+A prompt and its completion are tokenised as one text and the loss is over the completion's tokens alone, so that
+what is learnt is exactly what is scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from halueval.backends.texts import Texts
+from halueval.engine.encoding import UnscorableError, encode_pair
+from halueval.errors import DataError
+from halueval.finetune.examples import Example
+from halueval.schema import ClassificationRequest, LoglikelihoodRequest
+
+Features = dict[str, Any]
+"""`input_ids` and `labels` (-100 where there is no loss), and what the architecture needs beside them."""
+
+NO_LOSS = -100
+
+
+def encode_examples(
+    examples: Sequence[Example], texts: Texts, *, max_length: int | None, labels: Mapping[str, int] | None = None
+) -> list[Features]:
+    """Token ids of every example.
+
+    Args:
+        examples: at least one.
+        texts: the model's tokenizer and window.
+        max_length: longest example in tokens; None means the model's window.
+        labels: index of each class, for a classifier.
+
+    Returns:
+        Features in the order of the examples.
+
+    Raises:
+        DataError: an example that is empty, longer than `max_length` or the window (nothing is cut: an answer
+            without its end would be learnt), or of a class that the head does not have. The line names the example.
+    """
+    limit = texts.window if max_length is None else min(max_length, texts.window)
+    of = {"causal": _causal, "seq2seq": _seq2seq}
+    out = []
+    for number, example in enumerate(examples, 1):
+        where = f"training example {number} ({_shown(example)})"
+        try:
+            if labels is not None:
+                features = _classified(example, texts, labels, where)
+            else:
+                features = of[texts.architecture](example, texts)
+        except UnscorableError as error:
+            raise DataError(f"{where}: {error}") from error
+        longest = max(len(features["input_ids"]), len(features.get("decoder_input_ids", ())))
+        if longest > limit:
+            raise DataError(f"{where}: {longest} tokens, and {_limit_name(limit, max_length)}; shorten or drop it")
+        out.append(features)
+    return out
+
+
+def _limit_name(limit: int, max_length: int | None) -> str:
+    return f"max_length is {limit}" if limit == max_length else f"the model's window holds {limit}"
+
+
+def _shown(example: Example) -> str:
+    text = " ".join((example.question or example.prompt or example.completion).split())
+    return repr(text if len(text) <= 50 else text[:47] + "…")
+
+
+def _causal(example: Example, texts: Texts) -> Features:
+    if not example.prompt:
+        ids = texts.encode(example.completion)
+        if not ids:
+            raise UnscorableError("empty text")
+        head = texts.prefix or [texts.bare_prefix]
+        return {"input_ids": [*head, *ids], "labels": [*[NO_LOSS] * len(head), *ids]}
+    head, tail = encode_pair(
+        texts.encode, example.prompt, example.completion, prefix=texts.prefix, bare_prefix=texts.bare_prefix
+    )
+    return {"input_ids": [*head, *tail], "labels": [*[NO_LOSS] * len(head), *tail]}
+
+
+def _seq2seq(example: Example, texts: Texts) -> Features:
+    request = LoglikelihoodRequest(example.prompt, example.completion)
+    if not example.prompt.strip():
+        raise UnscorableError("an encoder-decoder needs a prompt")
+    source, target = texts.source_and_target(request)
+    if source and texts.source(example.prompt)[1]:
+        raise UnscorableError(f"the prompt exceeds the model's window of {texts.window} tokens")
+    ids = list(target.ids[1:])
+    lead = len(ids) - target.num_scored
+    return {
+        "input_ids": source,
+        "decoder_input_ids": list(target.ids[:-1]),
+        "labels": [*[NO_LOSS] * lead, *ids[lead:]],
+    }
+
+
+def _classified(example: Example, texts: Texts, labels: Mapping[str, int], where: str) -> Features:
+    if example.label not in labels:
+        raise DataError(f"{where}: class {example.label!r} is none of the head's: {', '.join(labels)}")
+    if not example.prompt.strip():
+        raise UnscorableError("empty text")
+    encoded, cut = texts.classified(ClassificationRequest(example.prompt, example.text_pair))
+    if cut:
+        raise UnscorableError(f"{cut} tokens more than the model's window of {texts.window}")
+    return {**encoded, "labels": labels[example.label]}
+
+
+def num_target_tokens(features: Sequence[Features]) -> int:
+    """Tokens that the loss is over; for a classifier the number of examples."""
+    total = 0
+    for feature in features:
+        labels = feature["labels"]
+        total += 1 if isinstance(labels, int) else sum(token != NO_LOSS for token in labels)
+    return total
