@@ -102,7 +102,7 @@ def finetune(
     if as_json:
         click.echo(json.dumps(record.document, ensure_ascii=False, indent=1))
     elif not quiet:
-        _tell(record, loaded)
+        _tell(record, loaded, model or record.base)
 
 
 def _default_output(recipe: Recipe, model: str | None, seed: int | None) -> Path:
@@ -115,16 +115,18 @@ def _default_output(recipe: Recipe, model: str | None, seed: int | None) -> Path
     return Path("finetuned") / f"{safe_name(Path(name))}-{recipe.name}{tail}"
 
 
-def _tell(record: FinetuneRecord, recipe: Recipe) -> None:
+def _tell(record: FinetuneRecord, recipe: Recipe, base: str) -> None:
     """What was made, and what to do with it."""
     loss = "" if record.loss is None else f", loss {record.loss:.3f}"
     stopped = f"; stopped early, the weights are of step {record.best_step}" if record.stopped_early else ""
     click.echo(f"{record.name}: {record.base} after {record.steps} steps on {record.examples} examples{loss}{stopped}")
     where = shlex.quote(str(record.path))
     click.echo(f"weights, model card and training examples are in {where}")
-    tasks = ",".join(dict.fromkeys(name.partition(":")[0] for name in recipe.evaluate)) or "facts_qa"
+    task, _, rows = (recipe.evaluate[0] if recipe.evaluate else "facts_qa").partition(":")
     click.echo("next:")
-    click.echo(f"  halueval run --model {shlex.quote(record.base)} --model {where} --task {shlex.quote(tasks)}")
+    click.echo(
+        f"  halueval run --model {shlex.quote(base)} --model {where} --task {shlex.quote(task)} --limit {rows or 300}"
+    )
     click.echo(f"  halueval diff {shlex.quote(record.base)} {shlex.quote(record.name)}")
 
 

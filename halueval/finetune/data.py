@@ -272,8 +272,6 @@ def file_examples(recipe: Recipe, data: UserFile, path: Path) -> list[Example]:
         DataError: the file is empty or a row does not fit; ConfigError: the recipe does not say what to learn.
     """
     rows = read_rows(path)
-    if not rows:
-        raise DataError(f"{path}: holds no rows; there is nothing to train on")
     return [_of_row(recipe, data, row, f"{path}: row {number}") for number, row in enumerate(rows, 1)]
 
 

@@ -97,7 +97,7 @@ def _seq2seq(example: Example, texts: Texts) -> Features:
 
 
 def _classified(example: Example, texts: Texts, labels: Mapping[str, int], where: str) -> Features:
-    if example.label not in labels:
+    if example.label is None or example.label not in labels:
         raise DataError(f"{where}: class {example.label!r} is none of the head's: {', '.join(labels)}")
     if not example.prompt.strip():
         raise UnscorableError("empty text")

@@ -256,6 +256,7 @@ class _Training:
 
     def _trainer(self, model: Any, tokenizer: Any, store: CheckpointStore) -> tuple[Any, Any]:
         from datasets import Dataset
+        from transformers import PrinterCallback
 
         from halueval.finetune.collate import Collator, EpochOrder
         from halueval.finetune.trainers import TRAINERS, Conductor, Hooks, Schedule, write_state
@@ -301,6 +302,7 @@ class _Training:
         )
         # It would write the tokenizer's special tokens into the model's configuration.
         trainer.processing_class = None
+        trainer.remove_callback(PrinterCallback)
 
         def save(active: Any) -> None:
             from halueval.finetune.trainers import best_step
@@ -428,7 +430,7 @@ def training_arguments(recipe: Recipe, output: Path, device: str, seed: int, tot
     """
     import torch
     from transformers import Seq2SeqTrainingArguments, TrainingArguments
-    from trl import SFTConfig
+    from trl.trainer.sft_config import SFTConfig
 
     autocast = recipe.precision == "bfloat16-autocast"
     if autocast and device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False):
@@ -450,7 +452,7 @@ def training_arguments(recipe: Recipe, output: Path, device: str, seed: int, tot
         "warmup_steps": math.ceil(recipe.warmup_share * total),
         "weight_decay": recipe.weight_decay,
         "max_grad_norm": recipe.max_grad_norm,
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "remove_unused_columns": False,
         "prediction_loss_only": True,
         "dataloader_pin_memory": device.startswith("cuda"),

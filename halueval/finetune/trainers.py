@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
-from trl import SFTTrainer
+from trl.trainer.sft_trainer import SFTTrainer
 
 from halueval.backends.base import Architecture
 from halueval.errors import TrainingError
@@ -54,6 +54,7 @@ class _HookedTrainer(Trainer):
     ) -> Any:
         """The loss, changed by the mitigations where there are any; refuses one that is no number."""
         arms = [arm for arm in self.hooks.arms if arm.changes_loss]
+        found: Any
         if not arms or not model.training:
             found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch)
         else:
@@ -71,7 +72,7 @@ class _HookedTrainer(Trainer):
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called before the optimizer's step: weights are still those of the step before.
-        found = super()._get_grad_norm(model, grad_norm=grad_norm)
+        found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]  # theirs
         if found is not None and not math.isfinite(float(found)):
             raise TrainingError(self._not_finite("the gradient's norm", float(found)))
         return found
@@ -81,7 +82,7 @@ class _HookedTrainer(Trainer):
 
     def create_optimizer(self, model: Any = None) -> Any:
         """AdamW over the groups that a mitigation asks for, or over transformers' own."""
-        trained = self.model if model is None else model
+        trained: Any = self.model if model is None else model
         for arm in self.hooks.arms:
             groups = arm.parameter_groups(trained, self.hooks.recipe)
             if groups is not None and self.optimizer is None:
