@@ -20,7 +20,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[train]'
 	touch $(RUN)
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python

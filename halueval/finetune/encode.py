@@ -21,8 +21,17 @@ Features = dict[str, Any]
 NO_LOSS = -100
 
 
+class TooLongError(DataError):
+    """An example that exceeds what the model or the recipe takes."""
+
+
 def encode_examples(
-    examples: Sequence[Example], texts: Texts, *, max_length: int | None, labels: Mapping[str, int] | None = None
+    examples: Sequence[Example],
+    texts: Texts,
+    *,
+    max_length: int | None,
+    labels: Mapping[str, int] | None = None,
+    drop_too_long: bool = False,
 ) -> list[Features]:
     """Token ids of every example.
 
@@ -31,35 +40,47 @@ def encode_examples(
         texts: the model's tokenizer and window.
         max_length: longest example in tokens; None means the model's window.
         labels: index of each class, for a classifier.
+        drop_too_long: leave examples out that are too long, in place of refusing them.
 
     Returns:
         Features in the order of the examples.
 
     Raises:
-        DataError: an example that is empty, longer than `max_length` or the window (nothing is cut: an answer
-            without its end would be learnt), or of a class that the head does not have. The line names the example.
+        TooLongError: an example longer than `max_length` or the window. Nothing is cut: an answer without its end
+            would be learnt.
+        DataError: an example that is empty or of a class that the head does not have, or none that is left.
+            The line names the example.
     """
-    limit = texts.window if max_length is None else min(max_length, texts.window)
-    of = {"causal": _causal, "seq2seq": _seq2seq}
     out = []
     for number, example in enumerate(examples, 1):
         where = f"training example {number} ({_shown(example)})"
         try:
-            if labels is not None:
-                features = _classified(example, texts, labels, where)
-            else:
-                features = of[texts.architecture](example, texts)
+            out.append(_encode(example, texts, max_length, labels, where))
+        except TooLongError:
+            if not drop_too_long:
+                raise
         except UnscorableError as error:
             raise DataError(f"{where}: {error}") from error
-        longest = max(len(features["input_ids"]), len(features.get("decoder_input_ids", ())))
-        if longest > limit:
-            raise DataError(f"{where}: {longest} tokens, and {_limit_name(limit, max_length)}; shorten or drop it")
-        out.append(features)
+    if examples and not out:
+        raise DataError(f"all {len(examples)} examples are too long for the model's window or max_length")
     return out
 
 
-def _limit_name(limit: int, max_length: int | None) -> str:
-    return f"max_length is {limit}" if limit == max_length else f"the model's window holds {limit}"
+def _encode(
+    example: Example, texts: Texts, max_length: int | None, labels: Mapping[str, int] | None, where: str
+) -> Features:
+    if labels is not None:
+        features, cut = _classified(example, texts, labels, where)
+    elif texts.architecture == "seq2seq":
+        features, cut = _seq2seq(example, texts)
+    else:
+        features, cut = _causal(example, texts), 0
+    longest = cut + max(len(features["input_ids"]), len(features.get("decoder_input_ids", ())))
+    limit = texts.window if max_length is None else min(max_length, texts.window)
+    if longest > limit:
+        name = f"max_length is {limit}" if limit == max_length else f"the model's window holds {limit}"
+        raise TooLongError(f"{where}: {longest} tokens, and {name}; shorten it, or leave it out with too_long: drop")
+    return features
 
 
 def _shown(example: Example) -> str:
@@ -80,31 +101,25 @@ def _causal(example: Example, texts: Texts) -> Features:
     return {"input_ids": [*head, *tail], "labels": [*[NO_LOSS] * len(head), *tail]}
 
 
-def _seq2seq(example: Example, texts: Texts) -> Features:
+def _seq2seq(example: Example, texts: Texts) -> tuple[Features, int]:
     request = LoglikelihoodRequest(example.prompt, example.completion)
     if not example.prompt.strip():
         raise UnscorableError("an encoder-decoder needs a prompt")
     source, target = texts.source_and_target(request)
-    if source and texts.source(example.prompt)[1]:
-        raise UnscorableError(f"the prompt exceeds the model's window of {texts.window} tokens")
+    cut = texts.source(example.prompt)[1]
     ids = list(target.ids[1:])
     lead = len(ids) - target.num_scored
-    return {
-        "input_ids": source,
-        "decoder_input_ids": list(target.ids[:-1]),
-        "labels": [*[NO_LOSS] * lead, *ids[lead:]],
-    }
+    labels = [*[NO_LOSS] * lead, *ids[lead:]]
+    return {"input_ids": source, "decoder_input_ids": list(target.ids[:-1]), "labels": labels}, cut
 
 
-def _classified(example: Example, texts: Texts, labels: Mapping[str, int], where: str) -> Features:
+def _classified(example: Example, texts: Texts, labels: Mapping[str, int], where: str) -> tuple[Features, int]:
     if example.label is None or example.label not in labels:
         raise DataError(f"{where}: class {example.label!r} is none of the head's: {', '.join(labels)}")
     if not example.prompt.strip():
         raise UnscorableError("empty text")
     encoded, cut = texts.classified(ClassificationRequest(example.prompt, example.text_pair))
-    if cut:
-        raise UnscorableError(f"{cut} tokens more than the model's window of {texts.window}")
-    return {**encoded, "labels": labels[example.label]}
+    return {**encoded, "labels": labels[example.label]}, cut
 
 
 def num_target_tokens(features: Sequence[Features]) -> int:

@@ -183,6 +183,7 @@ class Recipe(Card):
     weight_decay: float = Field(0.01, ge=0)
     max_grad_norm: float = Field(1.0, ge=0)
     max_length: int | None = Field(None, ge=2)
+    too_long: Literal["refuse", "drop"] = "refuse"
     group_by_length: bool = True
     seed: int = Field(0, ge=0, lt=2**32)
     data_seed: int = Field(0, ge=0)

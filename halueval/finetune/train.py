@@ -20,7 +20,7 @@ from halueval.config import ModelSpec
 from halueval.errors import ModelError, TrainingError, UsageError
 from halueval.finetune.checkpoints import LOG_FILE, CheckpointStore
 from halueval.finetune.data import DataContext, build_examples, split_development
-from halueval.finetune.encode import encode_examples, num_target_tokens
+from halueval.finetune.encode import Features, encode_examples, num_target_tokens
 from halueval.finetune.examples import Example, counts, example_lines, examples_sha256
 from halueval.finetune.overlap import Protected, check_overlap, read_evaluations, refuse_overlap
 from halueval.finetune.progress import SilentTraining, TrainingProgress
@@ -271,9 +271,18 @@ class _Training:
             input_prefix=self.located.spec.input_prefix,
         )
         labels = dict(model.config.label2id) if recipe.architecture == "classifier" else None
-        encoded = encode_examples(prepared.training, texts, max_length=recipe.max_length, labels=labels)
-        self.target_tokens = num_target_tokens(encoded)
-        held_back = encode_examples(prepared.development, texts, max_length=recipe.max_length, labels=labels)
+
+        def encode(examples: Sequence[Example]) -> list[Features]:
+            return encode_examples(
+                examples,
+                texts,
+                max_length=recipe.max_length,
+                labels=labels,
+                drop_too_long=recipe.too_long == "drop",
+            )
+
+        encoded, held_back = encode(prepared.training), encode(prepared.development)
+        self.num_examples, self.target_tokens = len(encoded), num_target_tokens(encoded)
         steps_per_epoch = math.ceil(math.ceil(len(encoded) / recipe.batch_size) / recipe.gradient_accumulation)
         total = steps_per_epoch * recipe.epochs
         for arm in prepared.arms:
@@ -350,7 +359,7 @@ class _Training:
             seed=prepared.seed,
             steps=int(state.global_step),
             epochs=round(float(state.epoch or 0), 4),
-            examples=len(prepared.training),
+            examples=self.num_examples,
             loss=_mean_of_last_epoch(losses, recipe.epochs),
             weights_sha256=trained_sha256(self.output),
             checkpoints=tuple(_checkpoints(store, state.log_history)),
@@ -362,6 +371,7 @@ class _Training:
                 "identity": prepared.identity,
                 "settings": recipe.model_dump(mode="json"),
                 "counts": counts(prepared.training),
+                "dropped_too_long": len(prepared.training) - self.num_examples,
                 "target_tokens": self.target_tokens,
                 "development_examples": len(prepared.development),
                 "evaluate": list(recipe.evaluate),

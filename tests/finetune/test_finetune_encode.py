@@ -46,8 +46,12 @@ def test_an_encoder_decoder_learns_its_target_with_the_end_shifted_behind_the_st
     ("example", "max_length", "said"),
     [
         (Example("Where?", ""), None, "training example 1 ('Where?'): empty continuation"),
-        (Example("Where?", " a b c d e f"), 4, "tokens, and max_length is 4; shorten or drop it"),
-        (Example("Where?", " x" * 200), None, "tokens, and the model's window holds 128; shorten or drop it"),
+        (
+            Example("Where?", " a b c d e f"),
+            4,
+            "tokens, and max_length is 4; shorten it, or leave it out with too_long: drop",
+        ),
+        (Example("Where?", " x" * 200), None, "tokens, and the model's window holds 128; shorten it"),
         (Example("", ""), None, "empty text"),
     ],
 )
