@@ -72,7 +72,7 @@ def _encode(
     if labels is not None:
         features, cut = _classified(example, texts, labels, where)
     elif texts.architecture == "seq2seq":
-        features, cut = _seq2seq(example, texts)
+        features, cut = _seq2seq(example, texts, where)
     else:
         features, cut = _causal(example, texts), 0
     longest = cut + max(len(features["input_ids"]), len(features.get("decoder_input_ids", ())))
@@ -95,17 +95,18 @@ def _causal(example: Example, texts: Texts) -> Features:
             raise UnscorableError("empty text")
         head = texts.prefix or [texts.bare_prefix]
         return {"input_ids": [*head, *ids], "labels": [*[NO_LOSS] * len(head), *ids]}
-    head, tail = encode_pair(
-        texts.encode, example.prompt, example.completion, prefix=texts.prefix, bare_prefix=texts.bare_prefix
-    )
+    context, prefix = texts.context(example.prompt)
+    head, tail = encode_pair(texts.encode, context, example.completion, prefix=prefix, bare_prefix=texts.bare_prefix)
     return {"input_ids": [*head, *tail], "labels": [*[NO_LOSS] * len(head), *tail]}
 
 
-def _seq2seq(example: Example, texts: Texts) -> tuple[Features, int]:
-    request = LoglikelihoodRequest(example.prompt, example.completion)
-    if not example.prompt.strip():
-        raise UnscorableError("an encoder-decoder needs a prompt")
-    source, target = texts.source_and_target(request)
+def _seq2seq(example: Example, texts: Texts, where: str) -> tuple[Features, int]:
+    if not example.prompt.strip() or not example.completion.strip():
+        raise UnscorableError("an encoder-decoder needs a prompt and a completion")
+    try:
+        source, target = texts.source_and_target(LoglikelihoodRequest(example.prompt, example.completion))
+    except UnscorableError as error:
+        raise TooLongError(f"{where}: {error}") from error
     cut = texts.source(example.prompt)[1]
     ids = list(target.ids[1:])
     lead = len(ids) - target.num_scored

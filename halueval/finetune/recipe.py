@@ -172,6 +172,7 @@ class Recipe(Card):
     data: DataSource
     prompt: Text | None = None
     completion: Text | None = None
+    apply_chat_template: bool = False
     method: Literal["full", "lora"] = "full"
     lora: LoraSettings = LoraSettings()
     epochs: int = Field(1, ge=1)

@@ -186,6 +186,8 @@ class _Training:
     def run(self, started: float) -> FinetuneRecord:
         """Train and write everything; see `finetune`."""
         _require_packages()
+        import torch
+
         from halueval.finetune.trainers import best_step
 
         with _quiet():
@@ -204,6 +206,11 @@ class _Training:
             self.progress.begin(self.name, trainer.args.max_steps, resumed or 0)
             try:
                 trainer.train(resume_from_checkpoint=None if resumed is None else str(store.path(resumed)))
+            except torch.OutOfMemoryError as error:
+                raise TrainingError(
+                    f"out of memory on {self.prepared.device}: lower batch_size and raise gradient_accumulation by the "
+                    "same factor, or take method: lora"
+                ) from error
             except TrainingError as error:
                 raise TrainingError(f"{error}; {_last_good(store)}; try a lower learning_rate") from error
             finally:
@@ -267,7 +274,7 @@ class _Training:
             model.config,
             decoder_start=_decoder_start(model),
             architecture=recipe.architecture,
-            chat=ChatSettings(),
+            chat=ChatSettings(recipe.apply_chat_template),
             input_prefix=self.located.spec.input_prefix,
         )
         labels = dict(model.config.label2id) if recipe.architecture == "classifier" else None
