@@ -113,8 +113,6 @@ def _with_adapters(model: Any, located: LocatedModel, recipe: Recipe) -> Any:
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # peft divides it by the rank, and any number will do
         lora_dropout=settings.dropout,
         target_modules=settings.targets or "all-linear",
-        # The path of the base is the user's own affair; its card is named in ours.
-        base_model_name_or_path=located.spec.name,
     )
     try:
         adapted = get_peft_model(model, config)
@@ -122,7 +120,6 @@ def _with_adapters(model: Any, located: LocatedModel, recipe: Recipe) -> Any:
         raise ModelError(
             f"recipe {recipe.name}: lora.targets do not fit {located.spec.name}: {str(error).splitlines()[0]}"
         ) from error
-    adapted.peft_config["default"].base_model_name_or_path = located.spec.name
     return adapted
 
 
