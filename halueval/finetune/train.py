@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import random
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ from halueval.backends.devices import resolve_device
 from halueval.backends.loading import LocatedModel, locate
 from halueval.backends.texts import Texts
 from halueval.config import ModelSpec
-from halueval.errors import ModelError, TrainingError, UsageError
+from halueval.errors import DataError, ModelError, TrainingError, UsageError
 from halueval.finetune.checkpoints import LOG_FILE, CheckpointStore
 from halueval.finetune.data import DataContext, build_examples, split_development
 from halueval.finetune.encode import Features, encode_examples, num_target_tokens
@@ -62,6 +63,7 @@ class Prepared:
             "recipe_hash": self.recipe.hash,
             "data_sha256": examples_sha256(self.training),
             "development_sha256": examples_sha256(self.development),
+            "arms_sha256": [arm.data_sha256() for arm in self.arms],
             "seed": self.seed,
             "device": self.device.partition(":")[0],
         }
@@ -127,6 +129,7 @@ def _prepare(
     allow_overlap: bool,
     fetch_progress: Progress | None,
 ) -> Prepared:
+    arms = _make_arms(recipe)
     spec = _spec(recipe, model, registry)
     located = locate(spec, adapter=None, progress=fetch_progress)
     if located.architecture != recipe.architecture:
@@ -140,6 +143,11 @@ def _prepare(
     context = DataContext(registry, spec.name, located.weights_sha256, drawn_from, directory)
     examples = build_examples(recipe, context)
     training, development = split_development(examples, recipe, directory)
+    for mitigation, arm in zip(recipe.mitigation, arms, strict=True):
+        draw = random.Random(f"{mitigation.name}:{recipe.data_seed}")  # noqa: S311  (reproducible draw, no secret)
+        training = arm.prepare_data(training, recipe, context, draw)
+    if not training:
+        raise DataError(f"recipe {recipe.name}: its mitigations leave no training examples")
     overlapping = check_overlap(training, protected)
     if not allow_overlap:
         refuse_overlap(overlapping, len(training))
@@ -150,10 +158,16 @@ def _prepare(
         training=training,
         development=development,
         overlapping=len(overlapping),
-        arms=(),
+        arms=arms,
         device=resolve_device(device),
         seed=recipe.seed if seed is None else seed,
     )
+
+
+def _make_arms(recipe: Recipe) -> list[Any]:
+    if recipe.mitigation:
+        raise UsageError(f"recipe {recipe.name}: unknown mitigation {recipe.mitigation[0].name!r}")
+    return []
 
 
 def _held_back(development: Sequence[Example]) -> Protected:
@@ -293,6 +307,7 @@ class _Training:
         steps_per_epoch = math.ceil(math.ceil(len(encoded) / recipe.batch_size) / recipe.gradient_accumulation)
         total = steps_per_epoch * recipe.epochs
         for arm in prepared.arms:
+            arm.prepare_texts(encode, texts.pad)
             arm.prepare_model(model)
         order = EpochOrder(
             [len(feature["input_ids"]) for feature in encoded],
