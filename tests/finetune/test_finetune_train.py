@@ -157,7 +157,7 @@ def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_checkpoin
 
 
 def test_a_full_disk_keeps_what_there_is_and_the_same_call_goes_on(place, monkeypatch):
-    from halueval.finetune import train as module
+    from halueval.finetune import session as module
 
     save, calls = module.save_weights, []
 
