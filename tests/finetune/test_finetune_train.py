@@ -10,7 +10,7 @@ import pytest
 from tuning import values, write_task
 
 from halueval.errors import DataError, IncompleteError, TrainingError, UsageError
-from halueval.finetune.library import recipe_from
+from halueval.finetune.library import load_recipe, recipe_from
 from halueval.finetune.train import finetune
 from halueval.registry import Registry
 
@@ -132,6 +132,16 @@ def test_training_on_what_is_evaluated_is_refused_unless_asked_for(place):
     assert train(place, "out", data=data, allow_overlap=True).document["overlapping"] == 1
 
 
+def test_examples_that_are_too_long_are_refused_or_dropped_and_counted(place):
+    path = place.root / "mine.jsonl"
+    path.write_text('{"text": "A film was good."}\n' + json.dumps({"text": "film " * 200}) + "\n")
+    data = {"kind": "file", "path": str(path)}
+    with pytest.raises(DataError, match=r"training example 2 .*window holds 128.*too_long: drop"):
+        train(place, "out", data=data)
+    made = train(place, "out", data=data, too_long="drop")
+    assert (made.examples, made.document["dropped_too_long"]) == (1, 1)
+
+
 def test_early_stopping_keeps_the_best_weights(place):
     from halueval.backends.fingerprint import weights_sha256
 
@@ -190,10 +200,16 @@ def test_only_the_newest_checkpoints_are_kept_where_asked(place):
 
 @pytest.mark.parametrize("name", ["t5", "bart"])
 def test_an_encoder_decoder_learns(place, models, name):
-    data = {"kind": "task", "task": "little", "relations": ["capital"], "relation_column": "relation"}
-    made = train(
-        place, f"tuned-{name}", models(name), data=data, architecture="seq2seq", epochs=8, evaluate=[], batch_size=8
-    )
+    changes = {
+        "data.task": "little",
+        "data.examples": 12,
+        "evaluate": ["little:4"],
+        "epochs": 6,
+        "learning_rate": 0.003,
+    }
+    recipe = load_recipe("summaries", changes=changes)
+    made = finetune(recipe, str(models(name)), place.root / f"tuned-{name}", registry=place.registry)
+    assert made.examples == 12
     losses = [loss for _, loss in made.document["losses"]]
     assert losses[-1] < losses[0]
     assert (made.path / "halueval.yaml").read_text().startswith(f"name: tuned-{name}\n")
@@ -206,16 +222,9 @@ def test_a_classifier_learns_with_its_own_head_or_a_new_one(place, models, class
     path = place.root / "rows.jsonl"
     rows = [{"text": f"{name} was it {i}", "label": name} for i in range(4) for name in classes]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    made = train(
-        place,
-        "head",
-        models("bert"),
-        architecture="classifier",
-        data={"kind": "file", "path": str(path)},
-        epochs=25,
-        learning_rate=0.01,
-        evaluate=[],
-    )
+    changes = {"data": {"kind": "file", "path": str(path)}, "evaluate": [], "epochs": 25, "learning_rate": 0.01}
+    recipe = load_recipe("sentiment", changes=changes)
+    made = finetune(recipe, str(models("bert")), place.root / "head", registry=place.registry)
     assert made.loss < 0.3
     task = place.root / "heads.yaml"
     listed = json.dumps(list(classes))
