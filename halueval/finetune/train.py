@@ -18,6 +18,7 @@ from halueval.backends.loading import LocatedModel, locate
 from halueval.backends.texts import Texts
 from halueval.config import ModelSpec
 from halueval.errors import ModelError, TrainingError, UsageError
+from halueval.finetune.arms.catalog import build_arms, prepare_data
 from halueval.finetune.checkpoints import LOG_FILE, CheckpointStore
 from halueval.finetune.data import DataContext, build_examples, split_development
 from halueval.finetune.encode import Features, encode_examples, num_target_tokens
@@ -52,6 +53,7 @@ class Prepared:
     def identity(self) -> dict[str, Any]:
         """What makes two fine-tunings the same."""
         base = self.located.identity("float32")
+        fed = {arm.name: digest for arm in self.arms if (digest := arm.data_sha256()) is not None}
         return {
             "base": {
                 "weights_sha256": base.weights_sha256,
@@ -62,6 +64,7 @@ class Prepared:
             "recipe_hash": self.recipe.hash,
             "data_sha256": examples_sha256(self.training),
             "development_sha256": examples_sha256(self.development),
+            **({"mitigation_data_sha256": fed} if fed else {}),
             "seed": self.seed,
             "device": self.device.partition(":")[0],
         }
@@ -127,6 +130,7 @@ def _prepare(
     allow_overlap: bool,
     fetch_progress: Progress | None,
 ) -> Prepared:
+    arms = build_arms(recipe)
     spec = _spec(recipe, model, registry)
     located = locate(spec, adapter=None, progress=fetch_progress)
     if located.architecture != recipe.architecture:
@@ -140,6 +144,7 @@ def _prepare(
     context = DataContext(registry, spec.name, located.weights_sha256, drawn_from, directory)
     examples = build_examples(recipe, context)
     training, development = split_development(examples, recipe, directory)
+    training = prepare_data(arms, training, recipe, context)
     overlapping = check_overlap(training, protected)
     if not allow_overlap:
         refuse_overlap(overlapping, len(training))
@@ -150,7 +155,7 @@ def _prepare(
         training=training,
         development=development,
         overlapping=len(overlapping),
-        arms=(),
+        arms=arms,
         device=resolve_device(device),
         seed=recipe.seed if seed is None else seed,
     )
@@ -293,6 +298,7 @@ class _Training:
         steps_per_epoch = math.ceil(math.ceil(len(encoded) / recipe.batch_size) / recipe.gradient_accumulation)
         total = steps_per_epoch * recipe.epochs
         for arm in prepared.arms:
+            arm.prepare_texts(encode, texts.pad)
             arm.prepare_model(model)
         order = EpochOrder(
             [len(feature["input_ids"]) for feature in encoded],

@@ -63,7 +63,7 @@ class _HookedTrainer(Trainer):
                 self, model, dict(inputs), return_outputs=True, num_items_in_batch=num_items_in_batch
             )
             for arm in arms:
-                loss = arm.loss(model, inputs, outputs, loss)
+                loss = arm.loss(model, inputs, outputs, loss, num_items=num_items_in_batch)
             found = (loss, outputs) if return_outputs else loss
         loss = found[0] if return_outputs else found
         if model.training and not math.isfinite(loss.detach().item()):
