@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from halueval.backends.devices import resolve_device
 from halueval.backends.loading import LocatedModel, locate
 from halueval.config import ModelSpec
 from halueval.errors import DataError, UsageError
+from halueval.finetune.arms.base import Arm
+from halueval.finetune.arms.catalog import build_arms, prepare_data
 from halueval.finetune.data import DataContext, build_examples, split_development
 from halueval.finetune.examples import Example, examples_sha256
 from halueval.finetune.overlap import Protected, check_overlap, read_evaluations, refuse_overlap
@@ -29,7 +30,7 @@ class Prepared:
     training: Sequence[Example]
     development: Sequence[Example]
     overlapping: int
-    arms: Sequence[Any]
+    arms: Sequence[Arm]
     device: str
     seed: int
 
@@ -68,7 +69,7 @@ def prepare(
     Raises:
         UsageError, DataError, ModelError, SourceError: as `finetune`; nothing has been written yet.
     """
-    arms = _make_arms(recipe)
+    arms = build_arms(recipe)
     spec = _spec(recipe, model, registry)
     located = locate(spec, adapter=None, progress=fetch_progress)
     if located.architecture != recipe.architecture:
@@ -82,9 +83,7 @@ def prepare(
     context = DataContext(registry, spec.name, located.weights_sha256, drawn_from, directory)
     examples = build_examples(recipe, context)
     training, development = split_development(examples, recipe, directory)
-    for mitigation, arm in zip(recipe.mitigation, arms, strict=True):
-        draw = random.Random(f"{mitigation.name}:{recipe.data_seed}")  # noqa: S311  (reproducible draw, no secret)
-        training = arm.prepare_data(training, recipe, context, draw)
+    training = prepare_data(arms, training, recipe, context)
     if not training:
         raise DataError(f"recipe {recipe.name}: its mitigations leave no training examples")
     overlapping = check_overlap(training, protected)
@@ -101,12 +100,6 @@ def prepare(
         device=resolve_device(device),
         seed=recipe.seed if seed is None else seed,
     )
-
-
-def _make_arms(recipe: Recipe) -> list[Any]:
-    if recipe.mitigation:
-        raise UsageError(f"recipe {recipe.name}: unknown mitigation {recipe.mitigation[0].name!r}")
-    return []
 
 
 def _held_back(development: Sequence[Example]) -> Protected:

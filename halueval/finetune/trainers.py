@@ -16,7 +16,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from halueval.backends.base import Architecture
 from halueval.errors import TrainingError
+from halueval.finetune.arms.base import Arm
 from halueval.finetune.collate import EpochOrder
+from halueval.finetune.recipe import Recipe
 
 
 @dataclass(slots=True)
@@ -30,10 +32,10 @@ class Hooks:
         recipe: handed to the arms.
     """
 
-    arms: Sequence[Any]
+    arms: Sequence[Arm]
     order: EpochOrder
     save: Callable[[Any], None]
-    recipe: Any
+    recipe: Recipe
 
 
 class _HookedTrainer(Trainer):
@@ -145,7 +147,7 @@ class Conductor(TrainerCallback):
     So a training that goes on from a checkpoint decides as the uninterrupted one did.
     """
 
-    def __init__(self, schedule: Schedule, arms: Sequence[Any], progress: Any) -> None:
+    def __init__(self, schedule: Schedule, arms: Sequence[Arm], progress: Any) -> None:
         self.schedule, self.arms, self.progress = schedule, arms, progress
         self.stopped_early = False
         self.model: Any = None
