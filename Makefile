@@ -20,7 +20,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[train]'
 	touch $(RUN)
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
@@ -28,14 +28,18 @@ $(DEV): pyproject.toml constraints.txt | $(BIN)/python
 	touch $(DEV) $(RUN)
 
 # float32, so that the figures are the same on every processor; without it faster ones take bfloat16.
-demo: $(RUN) ## pull the embedded model and data, run one task of each kind, print the tables
-	$(BIN)/halueval pull smollm2-135m-instruct demo
-	$(BIN)/halueval run --model smollm2-135m-instruct --task demo --dtype float32 --output demo-results
+MODEL := smollm2-135m-instruct
+demo: $(RUN) ## the whole story in minutes: run a base, fine-tune it on invented facts, run that, compare
+	$(BIN)/halueval pull $(MODEL) demo
+	$(BIN)/halueval run --model $(MODEL) --task demo --dtype float32 --output demo-results
+	$(BIN)/halueval finetune --model $(MODEL) --recipe invented-facts --output demo-models/invented-facts
+	$(BIN)/halueval run --model demo-models/invented-facts --task demo --dtype float32 --output demo-results
+	$(BIN)/halueval diff $(MODEL) invented-facts --results demo-results --html demo-results/diff.html
 	@echo
-	@echo 'Results are in demo-results/. Next:'
-	@echo '  $(BIN)/halueval run --model smollm2-135m-instruct --task core      the balanced set, nine tasks'
+	@echo 'Every sample, base beside candidate: demo-results/diff.html. Next:'
+	@echo '  $(BIN)/halueval run --model $(MODEL) --task core                  the balanced set, nine tasks'
 	@echo '  $(BIN)/halueval run --model PATH-OR-HUB-ID --task qa --limit 100   your own checkpoint'
-	@echo '  $(BIN)/halueval tasks ls                                           what there is to run'
+	@echo '  $(BIN)/halueval finetune --list                                    other ways to fine-tune'
 
 test: $(DEV) check ## lint, types, layers, documents and tests
 	$(BIN)/python -m pytest
@@ -74,4 +78,4 @@ bench: $(RUN) $(PEER)/.ready ## speed and parity of the engine against lm-eval a
 	$(BIN)/python -m benchmarks.engine $(ARGS)
 
 clean: ## remove the environment and all caches of the checkout
-	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results benchmarks/.work
+	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results demo-models benchmarks/.work

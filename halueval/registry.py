@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 TASK_HASH_VERSION = 1
 """Raised when a default of `TaskSpec` changes its meaning: defaults are left out of the hash."""
 
+MODEL_CARD = "halueval.yaml"
+"""Card that a model directory may hold: what `halueval finetune` made says itself what it was made from."""
+
 NOT_HASHED = {
     *("about", "citation", "homepage", "license", "tag", "group", "task_alias"),
     *("source", "fewshot_source", "dataset_path", "dataset_name", "dataset_kwargs"),
@@ -217,8 +220,10 @@ class Registry:
         if header:
             return _load_model(header.path)
         path = Path(name_or_path).expanduser()
+        if (path / MODEL_CARD).is_file():
+            return _load_model(path / MODEL_CARD)
         if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
-            return _made_up(_safe_name(path), str(path))
+            return _made_up(safe_name(path), str(path))
         if path.is_file():
             raise UsageError(f"{name_or_path} is neither a model directory nor a .gguf file nor a YAML card")
         if _HUB_ID.fullmatch(name_or_path):
@@ -268,7 +273,7 @@ def _made_up(name: str, source: str) -> ModelSpec:
     return build(ModelSpec, {"name": name, "source": source}, None)
 
 
-def _safe_name(path: Path) -> str:
+def safe_name(path: Path) -> str:
     """A name for a path's results: its last part, with the parent's before a bare `checkpoint-N`."""
     full = path.resolve()
     last = full.stem if full.suffix.lower() == ".gguf" else full.name
