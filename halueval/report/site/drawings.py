@@ -174,17 +174,16 @@ def scatter(name: str, points: Sequence[Point], title: str, x_axis: Axis, y_axis
     drawing.text("axis", left + width / 2, top + height + 37, x_axis.name, "middle")
     drawing.text("axis", 0, 12, y_axis.name)
     at = {
-        p.key: (left + x_axis.share(p.x.value) * width, top + height - y_axis.share(p.y.value) * height)
-        for p in points
+        p.key: (left + x_axis.share(p.x.value) * width, top + height - y_axis.share(p.y.value) * height) for p in points
     }
     for p in points:
         x, y = at[p.key]
         if p.y.low is not None and p.y.high is not None:
             ends = (top + height - y_axis.share(end) * height for end in (p.y.low, p.y.high))
-            drawing.path("whisker", "M{0} {1}V{2}".format(_n(x), *map(_n, ends)))
+            drawing.path("whisker", "M{} {}V{}".format(_n(x), *map(_n, ends)))
         if p.x.low is not None and p.x.high is not None:
             ends = (left + x_axis.share(end) * width for end in (p.x.low, p.x.high))
-            drawing.path("whisker", "M{1} {0}H{2}".format(_n(y), *map(_n, ends)))
+            drawing.path("whisker", f"M{_n(next(ends))} {_n(y)}H{_n(next(ends))}")
     labels = {p.key: p.label for p in points}
     for p in points:
         if p.base is not None and p.base in at:
