@@ -15,7 +15,7 @@ _OWN = "../site/templates/"  # beside the templates of the other reports
 _SCRIPTS = {
     "index.html.j2": (f"{_OWN}table.js",),
     "task.html.j2": (f"{_OWN}table.js",),
-    "model.html.j2": (),
+    "model.html.j2": (f"{_OWN}table.js",),
     "run.html.j2": ("diff_words.js", f"{_OWN}samples.js"),
 }
 

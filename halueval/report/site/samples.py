@@ -78,7 +78,14 @@ class SampleChunks:
         return f"{number}.js", f"haluevalChunk({number},{inert_json(prefixed(rows))});\n"
 
     def _row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """What the page shows of a sample; whatever is null is left out."""
+        """What the page shows of a sample; whatever is null is left out.
+
+        Raises:
+            TypeError: what must be a text is none.
+        """
+        for key in ("sample_id", "prompt", "target"):
+            if not isinstance(row[key], str):
+                raise TypeError(f"{key} is no text")
         said = row.get("response")
         choices, prediction = row.get("choices"), row.get("prediction")
         if said is None and choices and prediction is not None:
