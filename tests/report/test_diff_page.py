@@ -212,9 +212,13 @@ def test_the_reader_chooses_the_colours_and_the_choice_is_kept(open_page, browse
         assert (seen.js(colour), seen.texts("#theme")) == ("rgb(20, 23, 27)", ["Light colours"])
         seen.click("#theme")
         assert (seen.js(colour), seen.texts("#theme")) == ("rgb(255, 255, 255)", ["Dark colours"])
-        browser.refresh()
-        seen.settle()
-        assert seen.js(colour) == "rgb(255, 255, 255)"
+
+        def kept():
+            browser.refresh()
+            seen.settle()
+            return seen.js(colour) == "rgb(255, 255, 255)"
+
+        seen.wait(kept)  # storage reaches another process of the browser a moment later
         seen.click("#theme")
         assert (seen.js(colour), seen.js("return localStorage.length")) == ("rgb(20, 23, 27)", 0)
     finally:

@@ -117,7 +117,7 @@ def _bins(confident: list[tuple[float, bool]]) -> list[Bin]:
         return []
     confidence, right = (np.array(column, dtype=np.float64) for column in zip(*confident, strict=True))
     curve = reliability_curve(confidence, right)
-    return [Bin(b.confidence, b.accuracy, b.n, b.ci_low, b.ci_high) for b in curve]
+    return [Bin(b.confidence, b.accuracy, b.count, b.low, b.high) for b in curve]
 
 
 def _facts(record: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@
   const SLICE_MS = 14; // longest stretch of searching before the page may react to a key again
   const RARE = 200; // strata values offered per key
   const LONG = 4000; // characters of an answer that are shown before it is asked for whole
+  const LONGEST = 200_000; // … and that are shown then: a browser lays out no more without a stop
   const { el, modelText, pieces } = texts;
   const byId = (id) => document.getElementById(id);
   const index = JSON.parse(byId("rows-index").textContent);
@@ -145,13 +146,19 @@
   };
   const clipped = (name, className, text) =>
     modelText(name, className, ...pieces(text.length > LONG ? `${text.slice(0, LONG)}…` : text));
+  const everything = (text) => {
+    const more = text.length - LONGEST;
+    const box = modelText("p", "text", ...pieces(text.slice(0, LONGEST)));
+    if (more > 0) box.append(el("span", "none", ` … and ${number(more)} characters more, in samples.jsonl`));
+    return box;
+  };
   const long = (head, text) => (text.length <= LONG ? [head]
-    : [head, whole(`All ${number(text.length)} characters`, () => modelText("p", "text", ...pieces(text)))]);
+    : [head, whole(`All ${number(text.length)} characters`, () => everything(text))]);
   const question = (row, prefix) => {
     const tail = row.prompt.length > 900 ? `… ${row.prompt.slice(-800)}` : row.prompt;
     const box = el("div", "question", modelText("p", "text", ...pieces(tail.trim())));
     if (prefix || tail !== row.prompt) {
-      box.append(whole("Whole prompt", () => modelText("p", "text", ...pieces(prefix + row.prompt))));
+      box.append(whole("Whole prompt", () => everything(prefix + row.prompt)));
     }
     return box;
   };
