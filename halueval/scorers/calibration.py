@@ -7,8 +7,8 @@ answer is correct:
 - `brier` = mean of (c - y)².
 
 The confidence is the share that the chosen answer has of the probability of all choices, or the probability of the
-whole generated text, of which longer ones have less (`docs/metrics.md`). ECE of few samples is above that of the model, since noise in a bin's gap counts as error:
-`halueval calibrate RUN` shows what chance alone would give, and more figures.
+whole generated text, of which longer ones have less (`docs/metrics.md`). ECE of few samples is above that of the model,
+since noise in a bin's gap counts as error: `halueval calibrate RUN` shows what chance alone would give.
 """
 
 from __future__ import annotations
