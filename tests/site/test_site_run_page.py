@@ -45,11 +45,9 @@ def make(tmp_path, prototype):
     def write(rows, change=lambda record: record, **names):
         record = change(json.loads(json.dumps(prototype)))
         write_run(tmp_path / "run", record, rows)
-        site = tmp_path / "site"
-        (site / "runs").mkdir(parents=True)
-        model = Link(names.get("model", "a model"), "models/m.html")
-        made = write_run_page(load_run(tmp_path / "run"), model, Link(names.get("task", "a task"), "t.html"), "r", site)
-        return site / made.href
+        model, task = Link(names.get("model", "a model"), "models/m.html"), Link(names.get("task", "a task"), "t.html")
+        made = write_run_page(load_run(tmp_path / "run"), model, task, "runs/m/r.html", tmp_path / "site")
+        return tmp_path / "site" / made.href
 
     return write
 
@@ -168,14 +166,13 @@ def test_a_run_without_its_samples_still_has_its_page(make, tmp_path, prototype)
     assert "thing" in (path.parent / "r" / "0.js").read_text(encoding="utf-8")
     (tmp_path / "run" / "samples.jsonl").write_text("{}\n", encoding="utf-8")
     site = tmp_path / "again"
-    (site / "runs").mkdir(parents=True)
-    made = write_run_page(load_run(tmp_path / "run"), Link("m", "m.html"), Link("t", "t.html"), "r", site)
+    made = write_run_page(load_run(tmp_path / "run"), Link("m", "m.html"), Link("t", "t.html"), "runs/m/r.html", site)
     text = (site / made.href).read_text(encoding="utf-8")
     assert (made.has_samples, made.bins) == (False, [])
     assert "No samples are shown: samples.jsonl: was changed after the run" in text
     assert str(tmp_path) not in text
     assert "exact_match" in text
-    assert not (site / "runs" / "r").exists()
+    assert not (site / "runs" / "m" / "r").exists()
 
 
 @pytest.mark.parametrize("broken", [{"state": "sleepy"}, {"scores": None}, {"group": 3}, {"prompt": None}])

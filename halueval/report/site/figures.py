@@ -83,6 +83,11 @@ def number(value: float) -> str:
     return format_number(value).replace("-", "−")
 
 
+def rounded(value: float) -> str:
+    """A number with a unit of its own, in a table of many: three decimals below 10, else one."""
+    return (f"{value:.3f}" if abs(value) < 10 else f"{value:,.1f}").replace("-", "−")
+
+
 def figure(metric: Mapping[str, Any], *, as_share: bool = False, axis: Axis | None = None, css: str = "") -> Figure:
     """A metric of `run.json` in words.
 
@@ -92,7 +97,7 @@ def figure(metric: Mapping[str, Any], *, as_share: bool = False, axis: Axis | No
         axis: draw a bar on this scale.
         css: class of the bar.
     """
-    words, unit = (share, " %") if as_share else (number, "")
+    words, unit = (share, " %") if as_share else (number if axis is None else rounded, "")
     value, low, high = metric["value"], metric["ci_low"], metric["ci_high"]
     reasons = metric.get("unscored_reasons") or {}
     note = ""

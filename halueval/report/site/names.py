@@ -19,7 +19,9 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9]|index)(\..*)?")
 
 def slug(name: str) -> str:
     """A name for a file, a safe part of any path and of any address; the same for the same name, always."""
-    if _SAFE.fullmatch(name) and not name.endswith(".") and ".." not in name and not _RESERVED.fullmatch(name):
+    # A directory `x.html` would stand where the page of `x` belongs.
+    ends_well = not name.endswith((".", ".html", ".js"))
+    if _SAFE.fullmatch(name) and ends_well and ".." not in name and not _RESERVED.fullmatch(name):
         return name
     plain = unicodedata.normalize("NFKD", name[: 4 * MAX_LENGTH]).encode("ascii", "ignore").decode().lower()
     words = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40].strip("-")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +40,8 @@ def write_pair_page(
     base: Mapping[str, Run],
     candidate: Mapping[str, Run],
     names: tuple[str, str],
-    name: str,
+    href: str,
     site: Path,
-    advance: Callable[[str], None],
 ) -> PairPage:
     """Compare two models on every task that both have, and write the page.
 
@@ -50,9 +49,8 @@ def write_pair_page(
         base: the base's runs by task.
         candidate: the candidate's runs by task.
         names: of both, as printed.
-        name: slug of the page.
+        href: address of the page, `pairs/BASE/CANDIDATE.html`.
         site: the site's directory.
-        advance: is told each task before it is compared.
     """
     shared, refused = {}, []
     for task in sorted(set(base) & set(candidate)):
@@ -75,16 +73,16 @@ def write_pair_page(
             {task: pair[0] for task, pair in shared.items()},
             [{task: pair[1] for task, pair in shared.items()}],
             notes=[[f"not compared: {line}" for line in refused]],
-            advance=advance,
         )
-        with (site / "pairs" / f"{name}.html").open("wb") as file:
-            for piece in render_html(table.record, table.samples_by_task(), home="../index.html"):
+        (site / href).parent.mkdir(parents=True, exist_ok=True)
+        with (site / href).open("wb") as file:
+            for piece in render_html(table.record, table.samples_by_task(), home="../../index.html"):
                 file.write(piece.encode("utf-8"))
     except (DataError, UsageError) as error:
-        (site / "pairs" / f"{name}.html").unlink(missing_ok=True)
+        (site / href).unlink(missing_ok=True)
         told = str(error).replace(f"{next(iter(base.values())).path.parent.parent}/", "")
         return PairPage(*names, "", f"Not compared: {short_name(told)}", {}, refused)
-    return PairPage(*names, f"pairs/{name}.html", table.record["headline"], _verdicts(table.record), refused)
+    return PairPage(*names, href, table.record["headline"], _verdicts(table.record), refused)
 
 
 def _unreadable(run: Run) -> str:

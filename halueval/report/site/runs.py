@@ -50,19 +50,19 @@ class RunPage:
     has_samples: bool
 
 
-def write_run_page(run: Run, model: Link, task: Link, name: str, site: Path) -> RunPage:
+def write_run_page(run: Run, model: Link, task: Link, href: str, site: Path) -> RunPage:
     """Write the page of a run and the chunks of its samples.
 
     Args:
         run: the run.
         model: its model's page.
         task: its task's page.
-        name: slug of the page.
+        href: address of the page, `runs/MODEL/TASK.html`; the chunks lie in `runs/MODEL/TASK/`.
         site: the site's directory.
     """
     record = run.record
     confident: list[tuple[float, bool]] = []
-    directory = site / "runs" / name
+    directory = (site / href).with_suffix("")
     index, problem = "", ""
     try:
         rows = _watched(read_samples(run.path, record), confident)
@@ -72,7 +72,7 @@ def write_run_page(run: Run, model: Link, task: Link, name: str, site: Path) -> 
         chunks = SampleChunks(
             itertools.chain([first] if first else [], rows),
             shown,
-            name,
+            directory.name,
             plain=record["task"]["kind"] == Kind.LANGUAGE_MODELING,
         )
         directory.mkdir(parents=True)
@@ -99,9 +99,10 @@ def write_run_page(run: Run, model: Link, task: Link, name: str, site: Path) -> 
         n_confident=f"{len(confident):,}",
         problem=short_name(problem),
     )
-    page = render("run.html.j2", root="../", view=view, index=Markup(index))  # noqa: S704 - inert JSON
-    (site / "runs" / f"{name}.html").write_bytes(page)
-    return RunPage(f"runs/{name}.html", bins, not problem)
+    page = render("run.html.j2", root="../../", view=view, index=Markup(index))  # noqa: S704 - inert JSON
+    (site / href).parent.mkdir(parents=True, exist_ok=True)
+    (site / href).write_bytes(page)
+    return RunPage(href, bins, not problem)
 
 
 def _watched(rows: Iterator[dict[str, Any]], confident: list[tuple[float, bool]]) -> Iterator[dict[str, Any]]:
