@@ -60,7 +60,7 @@ def test_sizes_stand_on_a_logarithmic_scale():
 
 def test_a_bar_lies_where_its_interval_is():
     drawn = bar(Estimate(0.25, 0.1, 0.5), UNIT, "ece")
-    assert 'class="bar ece"' in drawn
+    assert 'class="interval ece"' in drawn
     assert '<path class="range" d="M10 6H50"/><circle cx="25"' in drawn
     assert 'class="range"' not in bar(Estimate(0.25, None, None), UNIT, "ece")
 

@@ -49,10 +49,11 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Rows that cannot be told apart, under a heading; `""` for none."""
+    """Rows under a heading, `""` for none; `tied` where they cannot be told apart."""
 
     heading: str
     rows: list[Row]
+    tied: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,7 @@ class IndexView:
     tasks: list[TaskLink]
     left_out: list[str]
     reading: tuple[str, ...]
+    terms: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +173,7 @@ class _Site:
             tasks=[self._task_link(task) for task in board.tasks],
             left_out=[short_name(line) for line in excluded_lines(board.excluded)],
             reading=READING,
+            terms=[(column.title, f"{column.about}.") for column in board.columns],
         )
 
     def _task_link(self, task: TaskBoard) -> TaskLink:

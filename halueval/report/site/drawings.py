@@ -102,12 +102,12 @@ def size_words(parameters: float) -> str:
 def bar(estimate: Estimate, axis: Axis, css: str) -> Markup:
     """An interval as a small bar with its value, for a cell of a table; the cell's text says the same."""
     x = _n(axis.share(estimate.value) * 100)
-    parts = [Markup('<svg class="bar {}" viewBox="-3 0 106 12" aria-hidden="true">').format(css)]
+    parts = [Markup('<svg class="interval {}" viewBox="-3 0 106 12" aria-hidden="true">').format(css)]
     parts.append(Markup('<path class="rail" d="M0 6H100"/>'))
     if estimate.low is not None and estimate.high is not None:
         ends = _n(axis.share(estimate.low) * 100), _n(axis.share(estimate.high) * 100)
         parts.append(Markup('<path class="range" d="M{} 6H{}"/>').format(*ends))
-    parts.append(Markup('<circle cx="{}" cy="6" r="3"/></svg>').format(x))
+    parts.append(Markup('<circle cx="{}" cy="6" r="4"/></svg>').format(x))
     return Markup("").join(parts)
 
 

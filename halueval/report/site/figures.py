@@ -117,11 +117,11 @@ def figure(metric: Mapping[str, Any], *, as_share: bool = False, axis: Axis | No
     )
 
 
-def named_figures(record: Mapping[str, Any]) -> list[NamedFigure]:
-    """All figures of a run, those that its task names first."""
+def named_figures(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[NamedFigure]:
+    """Figures of a run by name, those that its task names first."""
     task = record["task"]
     first = [task["primary_metric"], *task["metric_list"]]
-    order = sorted(record["metrics"].items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
+    order = sorted(metrics.items(), key=lambda item: first.index(item[0]) if item[0] in first else len(first))
     return [
         NamedFigure(name + direction(metric), figure(metric), name == task["primary_metric"]) for name, metric in order
     ]

@@ -17,6 +17,7 @@ from halueval.report.plots import Bin, reliability
 from halueval.report.site.figures import Link, NamedFigure, StatesView, facts, named_figures, short_name, states_view
 from halueval.report.site.pages import render
 from halueval.report.site.samples import SampleChunks
+from halueval.report.tables import shown_figures
 from halueval.schema import Kind, State
 from halueval.stats.calibration import reliability_curve
 from halueval.store import Run, read_samples
@@ -35,6 +36,7 @@ class RunView:
     facts: str
     warnings: list[str]
     figures: list[NamedFigure]
+    more: list[NamedFigure]
     states: StatesView | None
     reliability: Markup
     n_confident: str
@@ -86,6 +88,8 @@ def write_run_page(run: Run, model: Link, task: Link, href: str, site: Path) -> 
         problem = f"samples.jsonl has a row that is none of halueval's ({type(error).__name__}: {error})"
     if problem:
         shutil.rmtree(directory, ignore_errors=True)
+    told = shown_figures(record, every=False)
+    more = {name: metric for name, metric in record["metrics"].items() if name not in told}
     bins = [] if problem else _bins(confident)
     view = RunView(
         model=model,
@@ -93,7 +97,8 @@ def write_run_page(run: Run, model: Link, task: Link, href: str, site: Path) -> 
         run_id=run.run_id,
         facts=_facts(record),
         warnings=[short_name(warning) for warning in record["warnings"]],
-        figures=named_figures(record),
+        figures=named_figures(record, told),
+        more=named_figures(record, more),
         states=states_view("states", record["states"], linked=not problem),
         reliability=reliability("reliability", {"base": bins}, "Reliability") if bins else Markup(""),
         n_confident=f"{len(confident):,}",

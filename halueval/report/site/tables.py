@@ -270,12 +270,8 @@ def _ties(rows: Sequence[Row], ranks: Sequence[int | None]) -> list[Group]:
     out = []
     for rank, mine in itertools.groupby(zip(ranks, rows, strict=True), key=lambda pair: pair[0]):
         group = [row for _, row in mine]
-        if rank is None or len(set(ranks)) == len(ranks):
-            out.append(Group("", group))
-        elif len(group) > 1:
-            out.append(Group(f"Rank {rank}: {len(group)} models whose intervals overlap", group))
-        else:
-            out.append(Group(f"Rank {rank}", group))
+        tied = rank is not None and len(group) > 1
+        out.append(Group(f"Rank {rank}: {len(group)} models whose intervals overlap" if tied else "", group, tied))
     return out
 
 

@@ -19,8 +19,10 @@
         if (mark) mark.textContent = one === head ? SIGNS[order] : "";
       }
       if (head === first && order === first.dataset.order) { // as given, with what cannot be told apart under a heading
+        table.classList.remove("sorted");
         body.replaceChildren(...given);
       } else {
+        table.classList.add("sorted");
         const keyed = rows.map((row, i) => [valueOf(row, c), i, row]);
         keyed.sort(([a, i], [b, j]) => {
           if (a === "" || b === "") return (a === "") - (b === "") || i - j; // what is missing comes last, always
