@@ -157,6 +157,7 @@ def model_index(board: Board, key: str) -> str:
                     task_type=_TASK_TYPES.get(task.kind, "text-generation"),
                     dataset_type=record["task"]["data"]["source"],
                     dataset_name=task.task,
+                    dataset_config=task.task,  # tasks on one data set would be taken for one
                     dataset_split=record["task"]["data"]["split"],
                     dataset_revision=record["task"]["data"]["revision"],
                     metric_type=cell.metrics[task.task],
