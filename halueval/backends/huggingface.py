@@ -88,6 +88,9 @@ class HuggingFaceBackend:
             return EncoderDecoder(self.model, self.texts)
         kinds = check_trees(self.model, self.window, [self.texts.encode(text) for text in PROBES])
         if not isinstance(kinds, str):
+            if kinds.remark:
+                self.warnings.append(kinds.remark)
+                logger.warning(self.warnings[-1])
             return Trees(self.model, self.texts, kinds)
         self.warnings.append(f"prefixes are not shared, batches are by length instead: {kinds}")
         logger.warning(self.warnings[-1])

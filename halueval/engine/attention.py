@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from halueval.engine.blocks import block_attention, block_mask
 from halueval.engine.packing import FULL, SLIDING, Packed, additive, visible_mask
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 
@@ -21,12 +22,16 @@ class AttentionKinds:
         window: tokens that a layer with a sliding window sees, None where there is no such layer.
         kinds: names of the kinds where the model takes one mask for each (Gemma 2 and 3, Qwen 2 with mixed
             layers); empty where it takes a single mask for all layers.
+        blocks: whether passes over trees are given block masks in place of dense ones.
+        remark: what a user should know of how this was found out; empty for nothing.
     """
 
     window: int | None
     kinds: tuple[str, ...] = ()
+    blocks: bool = False
+    remark: str = ""
 
-    def masks(self, make: Callable[[int | None], torch.Tensor]) -> Any:
+    def masks(self, make: Callable[[int | None], Any]) -> Any:
         """The mask argument of the model's `forward`; `make` draws a mask for a window or for none."""
         if self.kinds:
             return {kind: make(self.window if kind == SLIDING else None) for kind in self.kinds}
@@ -55,11 +60,22 @@ def attention_kinds(model: PreTrainedModel, longest: int) -> AttentionKinds | st
 
 
 def pass_masks(model: PreTrainedModel, kinds: AttentionKinds, packed: Packed) -> Any:
-    """Masks of a pass over a tree, shape (1, 1, n, offset + n) each; None where plain causal attention does."""
+    """Masks of a pass over a tree; None where plain causal attention does.
+
+    Dense ones have the shape (1, 1, n, offset + n); block masks are padded (`blocks.block_mask`), and the model must
+    be run within `attending`.
+    """
     if packed.is_chain and kinds.window is None and not kinds.kinds:
         return None
 
-    def make(window: int | None) -> torch.Tensor:
+    def make(window: int | None) -> Any:
+        if kinds.blocks:
+            return block_mask(packed, model.device, window)
         return additive(visible_mask(packed, model.device, window), model.dtype)[None, None]
 
     return kinds.masks(make)
+
+
+def attending(model: PreTrainedModel, kinds: AttentionKinds, masks: Any) -> AbstractContextManager[None]:
+    """The context in which a model takes the masks of a pass."""
+    return block_attention(model) if kinds.blocks and masks is not None else nullcontext()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from halueval.engine.accounting import Accounting
 from halueval.engine.attention import AttentionKinds, attention_kinds
+from halueval.engine.blocks import can_take_blocks
 from halueval.engine.decoding import Decoder, open_stream
 from halueval.engine.encoding import Row, prompt_row
 from halueval.engine.loglikelihood import TokenScores, score_decoder_rows
@@ -36,15 +38,28 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
             window asks for a longer probe.
 
     Returns:
-        How its attention is told what to see; or, where the scores differ or the model takes no such masks,
-        the reason (ALiBi and recurrent models end here).
+        How its attention is told what to see: by block masks where the device has them and they prove right, by
+        dense masks otherwise. Or, where the scores differ or the model takes no such masks, the reason (ALiBi and
+        recurrent models end here).
     """
     kinds = attention_kinds(model, window)
     if isinstance(kinds, str):
         return kinds
+    rows = _probe([[*text, 0, 0] if len(text) < 2 else text for text in texts], kinds.window, window)
+    if can_take_blocks(model):
+        blocks = replace(kinds, blocks=True)
+        problem = _difference(model, blocks, rows)
+        if problem is None:
+            return blocks
+        kinds = replace(kinds, remark=f"dense masks in place of FlexAttention's block masks: {problem}")
+    problem = _difference(model, kinds, rows)
+    return kinds if problem is None else problem
+
+
+def _difference(model: PreTrainedModel, kinds: AttentionKinds, rows: Sequence[Row]) -> str | None:
+    """What is wrong with running rows as trees; None if they score as they do alone."""
     name = model.config.model_type
     try:
-        rows = _probe([[*text, 0, 0] if len(text) < 2 else text for text in texts], kinds.window, window)
         scored, generated = _as_trees(model, kinds, rows)
     except (TypeError, ValueError, RuntimeError, IndexError, AttributeError, KeyError) as error:
         return f"{name} takes no mask of a tree ({type(error).__name__})"
@@ -59,7 +74,7 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
         return f"{name} scored a probe as no number"
     if not max(apart) <= TOLERANCE[str(model.dtype).removeprefix("torch.")]:
         return f"{name} scored a probe differently by {max(apart):.2g} nats"
-    return kinds
+    return None
 
 
 def _probe(texts: Sequence[Sequence[int]], sliding: int | None, window: int) -> list[Row]:

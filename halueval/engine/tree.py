@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.accounting import Accounting
-from halueval.engine.attention import AttentionKinds, pass_masks
+from halueval.engine.attention import AttentionKinds, attending, pass_masks
 from halueval.engine.batching import chunks
 from halueval.engine.encoding import Row
 from halueval.engine.loglikelihood import TokenScores, only_positions, token_logprobs
@@ -146,10 +146,12 @@ class TreeRunner:
         """The chain of roots up to `root`, computed where the last pass did not stand on them."""
         chain = root.chain() if root else []
         self._chain = {known: self._chain[known] for known in chain if known in self._chain}
-        for part in chain:
+        for i, part in enumerate(chain):
             if part not in self._chain:
                 base = self._chain[part.parent].layers if part.parent else []
                 self._chain[part] = self._compute(part, base, accounting)
+                for above in chain[:i]:  # the longer cache begins with theirs: one copy is enough
+                    self._chain[above].layers = _first(self._chain[part].layers, len(above.ids))
         return [self._chain[part] for part in chain]
 
     def _compute(self, root: Root, layers: list[Layer], accounting: Accounting) -> Prefix:
@@ -192,10 +194,11 @@ class TreeRunner:
         device = self.model.device
         where = torch.tensor(positions, dtype=torch.long, device=device)
         cache = cache_of(base) if base or keep else None
-        with only_positions(self.model, where) as fired:
+        masks = pass_masks(self.model, self.kinds, packed)
+        with only_positions(self.model, where) as fired, attending(self.model, self.kinds, masks):
             logits = self.model(
                 input_ids=torch.tensor([packed.tokens], device=device),
-                attention_mask=pass_masks(self.model, self.kinds, packed),
+                attention_mask=masks,
                 position_ids=torch.tensor([packed.depths], device=device),
                 past_key_values=cache,
                 use_cache=cache is not None,
@@ -226,6 +229,11 @@ def cache_of(layers: Sequence[Layer]) -> Any:
 def layers_of(cache: Any) -> list[Layer]:
     """Keys and values of a transformers cache."""
     return [Layer(layer.keys, layer.values) for layer in cache.layers]
+
+
+def _first(layers: Sequence[Layer], length: int) -> list[Layer]:
+    """Views of the first tokens of a cache."""
+    return [Layer(layer.keys[:, :, :length], layer.values[:, :, :length]) for layer in layers]
 
 
 def _scored_nodes(rows: Sequence[Row], packed: Packed) -> tuple[list[int], dict[int, int]]:

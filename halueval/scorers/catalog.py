@@ -16,6 +16,7 @@ from halueval.errors import UsageError, nearest
 from halueval.plugins import package_of
 from halueval.schema import Kind, OutputType
 from halueval.scorers import (
+    calibration,
     classification,
     consistency,
     entity,
@@ -77,6 +78,8 @@ _BUILT_IN: tuple[type[Scorer], ...] = (
     outcomes.ConfidenceTarget50,
     outcomes.ConfidenceTarget75,
     outcomes.ConfidenceTarget90,
+    calibration.ExpectedCalibrationError,
+    calibration.Brier,
     outcomes.RefusalRate,
     outcomes.EmptyRate,
     outcomes.TruncatedRate,
@@ -96,6 +99,7 @@ _FORM = ("refusal_rate", "empty_rate", "truncated_rate", "unparsable_rate", "res
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SIMPLEQA = ("is_correct", "is_incorrect", "is_not_attempted", "accuracy_given_attempted", "simpleqa_f1")
 _TARGETS = ("confidence_target_0", "confidence_target_0.5", "confidence_target_0.75", "confidence_target_0.9")
+_CALIBRATION = ("ece", "brier")
 _CONSISTENCY = ("consistency", "consistency_likelihood")
 _CLASS = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "micro_f1")
 
@@ -196,10 +200,10 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
         return tuple(name for name in _LIKELIHOODS if name != "reference_nll")
     if output_type is OutputType.MULTIPLE_CHOICE:
         if kind is Kind.CLASSIFICATION:
-            return (*_CLASS, "hallucination_rate")
-        return ("accuracy", "accuracy_norm", "hallucination_rate", *_LIKELIHOODS)
+            return (*_CLASS, "hallucination_rate", *_CALIBRATION)
+        return ("accuracy", "accuracy_norm", "hallucination_rate", *_CALIBRATION, *_LIKELIHOODS)
     if kind is Kind.CLASSIFICATION:
-        return (*_CLASS, "hallucination_rate", "answer_rate", *_FORM)
+        return (*_CLASS, "hallucination_rate", "answer_rate", *_CALIBRATION, *_FORM)
     if kind is Kind.SUMMARIZATION:
         checks = (
             *source,
@@ -212,7 +216,8 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
     if kind is Kind.LANGUAGE_MODELING:
         return (*_ROUGE, *_FORM, *_LIKELIHOODS)
     answers = ("exact_match", "token_f1", "word_accuracy", "sentence_accuracy", *_ROUGE, *source)
-    return (*answers, "hallucination_rate", "answer_rate", *_SIMPLEQA, *_TARGETS, *_FORM, *_LIKELIHOODS)
+    rates = ("hallucination_rate", "answer_rate", *_SIMPLEQA, *_TARGETS)
+    return (*answers, *rates, *_CALIBRATION, *_FORM, *_LIKELIHOODS)
 
 
 def _resolve(name: str, task: TaskSpec | None) -> str:

@@ -161,3 +161,18 @@ def test_a_root_is_kept_while_passes_stand_on_it_and_then_given_back(models):
         assert set(runner._chain) == set(part.root.chain())
     assert accounting.tokens_computed == count_distinct(rows)
     assert max(max(row.ids) for row in rows) < VOCABULARY
+
+
+def test_nested_roots_hold_one_copy_of_what_they_share(models):
+    # A primer of 30 tokens, two documents of 30 on it, four answers of 6 on each.
+    rows = [Row((*[1] * 30, *[2 + document] * 30, *[10 + i] * 6, 1), 1) for document in (0, 1) for i in range(4)]
+    runner = TreeRunner(models("llama"), attention_kinds(models("llama"), 128), whole=64)
+    storages = []
+    for part in plan_passes(rows, Limits(tokens=8, whole=8, scored=64)):
+        mine = [rows[i] for i in part.rows]
+        for row, score in zip(mine, runner.run(mine, part.root, Accounting()), strict=True):
+            assert score.logprobs == pytest.approx(alone(models("llama"), row).logprobs, abs=1e-4)
+        storages.append({prefix.layers[0].keys.untyped_storage().data_ptr() for prefix in runner._chain.values()})
+        assert len(runner._chain) == 2
+    assert len(storages) == 8
+    assert all(len(held) == 1 for held in storages)
