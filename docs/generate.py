@@ -14,6 +14,8 @@ import click
 
 from halueval.cli.main import cli
 from halueval.consistency.catalog import scorer_class, scorer_names
+from halueval.finetune.arms.catalog import ARMS
+from halueval.finetune.library import RECIPES, load_recipe
 from halueval.registry import Registry, packaged_directory
 from halueval.scorers.catalog import scorer_classes
 
@@ -83,6 +85,21 @@ def catalog() -> str:
         + f"\n## {len(checkers)} consistency scorers\n\n"
         + "What each computes: [metrics.md](metrics.md#consistency-scorers).\n\n"
         + table(("scorer", "runs on", "what it is"), [(f"`{c.name}`", c.cost, c.summary) for c in checkers])
+        + recipes()
+    )
+
+
+def recipes() -> str:
+    """Recipes of fine-tuning and what may be added to them."""
+    shipped = [load_recipe(str(path)) for path in sorted(RECIPES.glob("*.yaml"))]
+    return (
+        f"\n## {len(shipped)} recipes\n\nWhat a recipe may say: [finetune.md](finetune.md).\n\n"
+        + table(
+            ("recipe", "architecture", "method", "learns", "about"),
+            [(f"`{r.name}`", r.architecture, r.method, r.data.kind, " ".join(r.about.split())) for r in shipped],
+        )
+        + f"\n## {len(ARMS)} mitigations\n\n"
+        + table(("mitigation", "what it does"), [(f"`{a.name}`", a.about) for a in ARMS.values()])
     )
 
 

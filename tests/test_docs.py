@@ -17,6 +17,7 @@ import halueval
 from halueval.calibrating.calibration import calibrate
 from halueval.compare import record as diff_record
 from halueval.consistency.catalog import scorer_names as consistency_names
+from halueval.leaderboard.cells import COLUMNS
 from halueval.scorers.catalog import scorer_names
 from halueval.uncertainty.measures import MEASURES
 
@@ -84,6 +85,12 @@ def test_every_field_of_a_difference_is_defined(defined, tmp_path):
     drift = task["format_drift"]
     known |= {*task["metrics"], *task["likelihood"], *drift["rates"], *drift["lengths"]}
     assert known - NOT_FIGURES - defined == set()
+
+
+def test_every_column_of_the_leaderboard_is_explained(defined):
+    assert {column.key for column in COLUMNS} - defined == set()
+    text = (DOCS / "leaderboard.md").read_text(encoding="utf-8")
+    assert [column.title for column in COLUMNS if f"| {column.title}" not in text] == []
 
 
 def test_every_figure_of_agreement_is_defined(defined):
