@@ -10,32 +10,36 @@ DEV := $(VENV)/.for-developing
 PEER := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types check docs results bench clean
+.PHONY: help demo test fast lint types check docs site-docs results bench clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "halueval needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 $(RUN): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[train]'
 	touch $(RUN)
 
 $(DEV): pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable '.[dev]'
+	$(PIP) --editable '.[dev,docs]'
 	touch $(DEV) $(RUN)
 
 # float32, so that the figures are the same on every processor; without it faster ones take bfloat16.
-demo: $(RUN) ## pull the embedded model and data, run one task of each kind, print the tables
-	$(BIN)/halueval pull smollm2-135m-instruct demo
-	$(BIN)/halueval run --model smollm2-135m-instruct --task demo --dtype float32 --output demo-results
+MODEL := smollm2-135m-instruct
+demo: $(RUN) ## the whole story in minutes: run a base, fine-tune it on invented facts, run that, compare
+	$(BIN)/halueval pull $(MODEL) demo
+	$(BIN)/halueval run --model $(MODEL) --task demo --dtype float32 --output demo-results
+	$(BIN)/halueval finetune --model $(MODEL) --recipe invented-facts --output demo-models/invented-facts
+	$(BIN)/halueval run --model demo-models/invented-facts --task demo --dtype float32 --output demo-results
+	$(BIN)/halueval diff $(MODEL) invented-facts --results demo-results --html demo-results/diff.html
 	@echo
-	@echo 'Results are in demo-results/. Next:'
-	@echo '  $(BIN)/halueval run --model smollm2-135m-instruct --task core      the balanced set, nine tasks'
+	@echo 'Every sample, base beside candidate: demo-results/diff.html. Next:'
+	@echo '  $(BIN)/halueval run --model $(MODEL) --task core                  the balanced set, nine tasks'
 	@echo '  $(BIN)/halueval run --model PATH-OR-HUB-ID --task qa --limit 100   your own checkpoint'
-	@echo '  $(BIN)/halueval tasks ls                                           what there is to run'
+	@echo '  $(BIN)/halueval finetune --list                                    other ways to fine-tune'
 
 test: $(DEV) check ## lint, types, layers, documents and tests
 	$(BIN)/python -m pytest
@@ -57,6 +61,9 @@ check: lint types ## everything but the tests
 docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and figures
 	$(BIN)/python docs/generate.py
 
+site-docs: $(DEV) ## the documentation as a site in build/docs; a broken link is an error
+	$(BIN)/zensical build --strict --clean
+
 results: $(RUN) ## regenerate the committed reference run of `core`
 	$(BIN)/halueval run --model smollm2-135m-instruct --task core --dtype float32 --output results --fresh
 
@@ -71,4 +78,4 @@ bench: $(RUN) $(PEER)/.ready ## speed and parity of the engine against lm-eval a
 	$(BIN)/python -m benchmarks.engine $(ARGS)
 
 clean: ## remove the environment and all caches of the checkout
-	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results benchmarks/.work
+	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results demo-models benchmarks/.work

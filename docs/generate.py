@@ -14,6 +14,8 @@ import click
 
 from halueval.cli.main import cli
 from halueval.consistency.catalog import scorer_class, scorer_names
+from halueval.finetune.arms.catalog import ARMS
+from halueval.finetune.library import RECIPES, load_recipe
 from halueval.registry import Registry, packaged_directory
 from halueval.scorers.catalog import scorer_classes
 
@@ -36,9 +38,10 @@ def cli_reference() -> str:
     context = click.Context(cli, info_name="halueval", terminal_width=100, max_content_width=100)
     parts = [f"## {path}\n\n```\n{text.rstrip()}\n```\n" for path, text in commands(cli, context)]
     codes = (
-        "Exit codes: 0 done; 1 a check failed (`validate`); 2 bad usage or bad input, told in one line on standard "
-        "error; 3 incomplete: interrupted, or some samples could not be run. What was finished is kept, and the "
-        "same command goes on from there.\n"
+        "Exit codes: 0 done; 1 a gate or a check failed (`--fail-on`, `--check`, `validate`); 2 bad usage or bad "
+        "input, told in one line on standard error; 3 incomplete: interrupted, or some samples could not be run. "
+        "What was finished is kept, and the same command goes on from there. "
+        "[Completion](completion.md) for bash, zsh and fish.\n"
     )
     return "# Command line\n\n" + NOTE + codes + "\n" + "\n".join(parts)
 
@@ -82,6 +85,21 @@ def catalog() -> str:
         + f"\n## {len(checkers)} consistency scorers\n\n"
         + "What each computes: [metrics.md](metrics.md#consistency-scorers).\n\n"
         + table(("scorer", "runs on", "what it is"), [(f"`{c.name}`", c.cost, c.summary) for c in checkers])
+        + recipes()
+    )
+
+
+def recipes() -> str:
+    """Recipes of fine-tuning and what may be added to them."""
+    shipped = [load_recipe(str(path)) for path in sorted(RECIPES.glob("*.yaml"))]
+    return (
+        f"\n## {len(shipped)} recipes\n\nWhat a recipe may say: [finetune.md](finetune.md).\n\n"
+        + table(
+            ("recipe", "architecture", "method", "learns", "about"),
+            [(f"`{r.name}`", r.architecture, r.method, r.data.kind, " ".join(r.about.split())) for r in shipped],
+        )
+        + f"\n## {len(ARMS)} mitigations\n\n"
+        + table(("mitigation", "what it does"), [(f"`{a.name}`", a.about) for a in ARMS.values()])
     )
 
 

@@ -1,9 +1,10 @@
 """Write docs/scorers.md from the JSON of `halueval validate-scorer`.
 
-    halueval validate-scorer SCORER… --on all --compare --json scorers.json
+    halueval validate-scorer SCORER… --on all --compare --scores kept --json scorers.json
     python docs/scorers.py scorers.json
 
-The figures take models and annotated sets that are not shipped, so the page is not written by `make docs`; what this
+Of several files the scorers and sets are put together, so that slow scorers can be held against fewer sets. The figures
+take models and annotated sets that are not shipped, so the page is not written by `make docs`; what this
 script adds to the JSON (descriptions of scorers and sets) comes from the code.
 """
 
@@ -16,7 +17,14 @@ from typing import Any
 
 from halueval.annotated.spec import AnnotatedSpec, load_spec, set_names
 from halueval.consistency.catalog import SCORERS, scorer_class
-from halueval.report.validation import markdown_table, number, sets_of, validation_markdown
+from halueval.report.validation import (
+    CONTROL_NAMES,
+    figure_cell,
+    markdown_table,
+    number,
+    sets_of,
+    validation_markdown,
+)
 
 PAGE = Path(__file__).parent / "scorers.md"
 NOTE = "<!-- Written by docs/scorers.py from the JSON of `halueval validate-scorer`: see there. -->\n\n"
@@ -32,20 +40,38 @@ SUMMARY_FIGURE = "roc_auc"
 
 
 def overview(record: dict[str, Any]) -> str:
-    """ROC AUC of every scorer on every set, and of the better of the two controls."""
+    """ROC AUC of every scorer and of the two controls on every set."""
     names = sets_of(record)
     rows = []
     for scorer, by_set in record.items():
         rows.append((f"`{scorer}`", *(_short(by_set.get(name, {}).get(SUMMARY_FIGURE)) for name in names)))
-    first = next(iter(record.values()))
-    controls = []
-    for name in names:
-        entry = first.get(name) or next(by_set[name] for by_set in record.values() if name in by_set)
-        found = [c[SUMMARY_FIGURE]["value"] for c in entry["controls"].values()]
-        known = [value for value in found if value is not None]
-        controls.append(number(max(known), 2) if known else "none")
-    rows.append(("better of the two controls", *controls))
+    entries = {name: next(by_set[name] for by_set in record.values() if name in by_set) for name in names}
+    for control, label in CONTROL_NAMES.items():
+        rows.append((label, *(_short(entries[name]["controls"][control][SUMMARY_FIGURE]) for name in names)))
     return markdown_table(("ROC AUC", *names), rows)
+
+
+def differences(record: dict[str, Any]) -> str:
+    """What each scorer adds to the first in ROC AUC, paired; bold where the interval leaves 0 out."""
+    names = sets_of(record)
+    first, *others = record
+    rows = []
+    for scorer in others:
+        cells = []
+        for name in names:
+            found = record[scorer].get(name, {}).get("compared_with", {}).get(first, {}).get(SUMMARY_FIGURE)
+            if found is None or found["delta"] is None:
+                cells.append("–")
+                continue
+            text = figure_cell({**found, "value": found["delta"]})
+            clear = found["ci_low"] is not None and not found["ci_low"] <= 0 <= found["ci_high"]
+            cells.append(f"**{text}**" if clear else text)
+        rows.append((f"`{scorer}`", *cells))
+    if not rows:
+        return ""
+    return f"## Against `{first}`\n\nROC AUC, on the rows that both scored.\n\n" + markdown_table(
+        ("difference", *names), rows
+    )
 
 
 def _short(figure: dict[str, Any] | None) -> str:
@@ -99,25 +125,29 @@ def page(record: dict[str, Any]) -> str:
             overview(record),
             "## Scorers\n",
             scorer_table(record),
+            differences(record),
             "## Sets\n",
             set_table(record),
             "## Figures\n",
-            validation_markdown(record, level=3),
+            validation_markdown(record, level=3, differences=False),
         ]
     )
 
 
 def main() -> int:
-    """Write the page; exit code 2 without a readable JSON file."""
-    if len(sys.argv) != 2:
-        print("usage: python docs/scorers.py FILE.json", file=sys.stderr)
+    """Write the page; exit code 2 without readable JSON files."""
+    if len(sys.argv) < 2:
+        print("usage: python docs/scorers.py FILE.json…", file=sys.stderr)
         return 2
-    try:
-        record = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
-        text = page(record)
-    except (OSError, ValueError, KeyError, StopIteration) as error:
-        print(f"docs/scorers.py: {sys.argv[1]} is no JSON of validate-scorer: {error!r}", file=sys.stderr)
-        return 2
+    record: dict[str, Any] = {}
+    for path in sys.argv[1:]:
+        try:
+            for scorer, by_set in json.loads(Path(path).read_text(encoding="utf-8")).items():
+                record.setdefault(scorer, {}).update(by_set)
+            text = page(record)
+        except (OSError, ValueError, KeyError, StopIteration, AttributeError) as error:
+            print(f"docs/scorers.py: {path} is no JSON of validate-scorer: {error!r}", file=sys.stderr)
+            return 2
     PAGE.write_text(text, encoding="utf-8")
     return 0
 

@@ -51,7 +51,7 @@ from halueval.scorers.base import Scorer
 from halueval.scorers.catalog import create, create_from_spec, default_scorers
 from halueval.source import Progress
 from halueval.store import Run, load_run
-from halueval.uncertainty.settings import settings_with_encoder
+from halueval.uncertainty.settings import make_settings
 
 if TYPE_CHECKING:
     from halueval.backends.base import Backend
@@ -74,6 +74,7 @@ class Options:
     trust_remote_code: bool = False
     progress: Progress | None = None
     uncertainty: tuple[int, float] | None = None  # draws and their temperature
+    uncertainty_nli: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +107,7 @@ def run(
     uncertainty: bool = False,
     num_draws: int = 10,
     draw_temperature: float = 1.0,
+    uncertainty_nli: str | None = None,
     output: str | Path = "results",
     trust_remote_code: bool = False,
     observer: Observer | None = None,
@@ -134,6 +136,7 @@ def run(
         uncertainty: draw further answers, and measure how sure the model is of its own (generated QA only).
         num_draws: further answers to each question.
         draw_temperature: at which they are drawn, above 0.
+        uncertainty_nli: directory, hub id or card of an NLI model, for the figures that compare meanings by inference.
         output: directory of the results.
         trust_remote_code: run Python code that comes with a model.
         observer: is told of the progress.
@@ -161,6 +164,7 @@ def run(
         include_path=tuple(Path(p) for p in include_path),
         trust_remote_code=trust_remote_code,
         uncertainty=(num_draws, draw_temperature) if uncertainty else None,
+        uncertainty_nli=uncertainty_nli,
     )
     models = [model] if isinstance(model, str) else list(model)
     tasks = [task] if isinstance(task, str) else list(task)
@@ -186,7 +190,10 @@ def iter_runs(
     if options.uncertainty is not None:
         for task, _ in chosen:
             check_uncertainty(task)
-        settings = replace(settings, uncertainty=settings_with_encoder(*options.uncertainty))
+        asked = make_settings(*options.uncertainty, nli=options.uncertainty_nli, device=options.device)
+        settings = replace(settings, uncertainty=asked)
+    elif options.uncertainty_nli is not None:
+        raise UsageError("an NLI model for uncertainty was named, but the run is not asked for uncertainty")
     jobs = []
     for task, limit in chosen:
         if len(task.filter_list) > 1:

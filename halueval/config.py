@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     BaseModel,
@@ -242,6 +242,32 @@ class GroupSpec(Card):
     metadata: dict[str, Any] = {}
 
 
+class Lineage(_Strict):
+    """How a fine-tuned model came about; `halueval finetune` writes it into the card of what it made.
+
+    Attributes:
+        recipe: its name.
+        recipe_hash: of everything in it that decides the weights.
+        data_sha256: digest of the training examples in their order.
+        seed: of the training.
+        step: optimizer steps behind these weights.
+        method: full or lora.
+        mitigation: names of the mitigations.
+        base_weights_sha256: digest of the weights that training began with.
+        versions: of torch, transformers, trl and peft.
+    """
+
+    recipe: Name
+    recipe_hash: Sha256
+    data_sha256: Sha256
+    seed: int
+    step: int
+    method: Literal["full", "lora"]
+    mitigation: list[str] = []
+    base_weights_sha256: Sha256
+    versions: dict[str, str] = {}
+
+
 class ModelSpec(Card):
     """One model as its card says it."""
 
@@ -260,6 +286,7 @@ class ModelSpec(Card):
     language: StringList = []
     labels: dict[str, str] = {}
     input_prefix: str = ""
+    lineage: Lineage | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -287,15 +314,46 @@ def _describe(error: ValidationError, spec: type[BaseModel], path: Path, origins
     top = location[0] if location else ""
     file = origins.get(top, path)
     where = f"{file}: {key_line(file, top)}"
+    location, keys = _keys_beside(spec, location)
     dotted = ".".join(location)
     if problem["type"] == "extra_forbidden":
-        owner = spec.model_fields if len(location) == 1 else {}
-        return f"{where}unknown key {dotted!r}{nearest(location[-1], owner)}"
+        return f"{where}unknown key {dotted!r}{nearest(location[-1], keys)}"
     if problem["type"] == "missing":
         return f"{where}needs the key {dotted!r}"
     if not location:
         return f"{where}{problem['msg'].removeprefix('Value error, ')}"
     return f"{where}{dotted}: {problem['msg']} (found {_short(problem.get('input'))})"
+
+
+def _keys_beside(spec: type[BaseModel], location: list[str]) -> tuple[list[str], list[str]]:
+    """Where in the file a problem is, without the tags that pydantic adds for kinds, and the valid keys there."""
+    written: list[str] = []
+    owner: type[BaseModel] | None = spec
+    kinds: dict[str, type[BaseModel]] = {}
+    for part in location:
+        if part in kinds:
+            owner, kinds = kinds[part], {}
+            continue
+        written.append(part)
+        if owner is not None and part in owner.model_fields:
+            models = list(_models_in(owner.model_fields[part].annotation))
+            tagged = {str(tag): model for model in models for tag in get_args(_kind_of(model))}
+            # A list of models keeps its model; the part after it is the position.
+            owner, kinds = (None, tagged) if tagged else (models[0] if models else None, {})
+        elif not part.isdecimal() and part != location[-1]:
+            owner = None
+    return written, list(owner.model_fields) if owner is not None else []
+
+
+def _kind_of(model: type[BaseModel]) -> Any:
+    return model.model_fields["kind"].annotation if "kind" in model.model_fields else None
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _short(value: Any) -> str:

@@ -36,6 +36,10 @@ class ModelError(HaluevalError):
     """Weights, tokenizer or adapter that cannot be used."""
 
 
+class TrainingError(HaluevalError):
+    """A fine-tuning that cannot go on: its loss is no number any more, say."""
+
+
 class IncompleteError(HaluevalError):
     """The run stopped half-way; what was finished is kept and the same command goes on from there."""
 

@@ -10,6 +10,7 @@ from halueval.job import Prepared, RunSettings, Scored
 from halueval.journal import request_key
 from halueval.schema import Request, Response
 from halueval.uncertainty.measures import encode_ahead, texts_to_encode, uncertainties
+from halueval.uncertainty.p_true import bare_question
 from halueval.uncertainty.settings import UncertaintySettings
 
 
@@ -38,5 +39,7 @@ def with_uncertainty(
     out = []
     for item, roles in zip(scored, asked.roles, strict=True):
         p_true = plan.p_true_of({role: responses[key] for role, key in roles.items()})
-        out.append(replace(item, uncertainty=uncertainties(item.outcome, p_true, settings, language=language)))
+        question = bare_question(item.sample.question)
+        found = uncertainties(item.outcome, p_true, settings, language=language, question=question)
+        out.append(replace(item, uncertainty=found))
     return out

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,6 +94,16 @@ def read_shelf(root: Path, default: str) -> Shelf:
             shelf.models.append(_model_header(value, path))
         # Anything else is a template that tasks include, or no card at all.
     return shelf
+
+
+def merge_shelves(shelves: Iterable[Shelf]) -> Shelf:
+    """All cards of several directories as one level of the lookup."""
+    merged = Shelf([], [], [])
+    for shelf in shelves:
+        merged.tasks.extend(shelf.tasks)
+        merged.groups.extend(shelf.groups)
+        merged.models.extend(shelf.models)
+    return merged
 
 
 def _about(value: dict[str, Any]) -> str:

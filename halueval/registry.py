@@ -1,8 +1,9 @@
 """Which tasks, groups and models there are, and where each name leads.
 
-Looked up in `--include-path` first, then `./tasks` and `./models`, then what ships with halueval. A name
-found earlier hides the same name found later, so that a user can replace a packaged card; the same name
-twice in one directory is an error. Listings read raw YAML only, so that `halueval tasks ls` stays fast:
+Looked up in `--include-path` first, then `./tasks` and `./models`, then what ships with halueval and with
+installed packages (`halueval.plugins`). A name found earlier hides the same name found later, so that a user
+can replace a packaged card; the same name twice in one directory is an error, and so is one that two packages
+bring. Listings read raw YAML only, so that `halueval tasks ls` stays fast:
 pydantic and everything above it is imported when one card is really needed.
 """
 
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from halueval.cardfile import key_line, read_header
 from halueval.errors import ConfigError, UsageError, nearest
-from halueval.headers import YAML_ENDINGS, GroupHeader, ModelHeader, Shelf, TaskHeader, read_shelf
+from halueval.headers import YAML_ENDINGS, GroupHeader, ModelHeader, Shelf, TaskHeader, merge_shelves, read_shelf
+from halueval.plugins import plugged_directories
 from halueval.schema import canonical_json, sha256_text
 
 if TYPE_CHECKING:
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 TASK_HASH_VERSION = 1
 """Raised when a default of `TaskSpec` changes its meaning: defaults are left out of the hash."""
+
+MODEL_CARD = "halueval.yaml"
+"""Card that a model directory may hold: what `halueval finetune` made says itself what it was made from."""
 
 NOT_HASHED = {
     *("about", "citation", "homepage", "license", "tag", "group", "task_alias"),
@@ -65,12 +70,15 @@ class Registry:
         self._include = [path.resolve() for path in include_paths]
 
     def _shelves(self, kind: str) -> list[Shelf]:
-        roots = [*self._include, Path.cwd() / f"{kind}s", packaged_directory(f"{kind}s")]
-        seen: dict[Path, None] = {}
-        for root in roots:
-            if root.is_dir():
-                seen.setdefault(root.resolve())
-        return [read_shelf(root, kind) for root in seen]
+        levels = [[path] for path in (*self._include, Path.cwd() / f"{kind}s")]
+        levels.append([packaged_directory(f"{kind}s"), *plugged_directories()])
+        seen: set[Path] = set()
+        shelves = []
+        for level in levels:
+            roots = [root.resolve() for root in level if root.is_dir() and root.resolve() not in seen]
+            seen.update(roots)
+            shelves.append(merge_shelves([read_shelf(root, kind) for root in roots]))
+        return shelves
 
     @cached_property
     def _task_shelves(self) -> list[Shelf]:
@@ -212,8 +220,10 @@ class Registry:
         if header:
             return _load_model(header.path)
         path = Path(name_or_path).expanduser()
+        if (path / MODEL_CARD).is_file():
+            return _load_model(path / MODEL_CARD)
         if path.is_dir() or (path.is_file() and path.suffix.lower() == ".gguf"):
-            return _made_up(_safe_name(path), str(path))
+            return _made_up(safe_name(path), str(path))
         if path.is_file():
             raise UsageError(f"{name_or_path} is neither a model directory nor a .gguf file nor a YAML card")
         if _HUB_ID.fullmatch(name_or_path):
@@ -263,7 +273,7 @@ def _made_up(name: str, source: str) -> ModelSpec:
     return build(ModelSpec, {"name": name, "source": source}, None)
 
 
-def _safe_name(path: Path) -> str:
+def safe_name(path: Path) -> str:
     """A name for a path's results: its last part, with the parent's before a bare `checkpoint-N`."""
     full = path.resolve()
     last = full.stem if full.suffix.lower() == ".gguf" else full.name

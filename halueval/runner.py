@@ -18,7 +18,7 @@ from typing import Any
 
 from halueval import plan
 from halueval.answers.support import RULES_VERSION
-from halueval.backends.base import ModelIdentity
+from halueval.backends.base import DESCRIPTION, ModelIdentity
 from halueval.checking import check_outcomes, checkers_of, describe
 from halueval.choice_calibration import calibrate_outcomes
 from halueval.config import TaskSpec
@@ -117,8 +117,7 @@ def _identity(
     keys: Sequence[str],
 ) -> tuple[dict[str, Any], str]:
     """The run's identity, and the name of its responses, which outlive a change of scorers."""
-    described = ("name", "source", "base")
-    digests = {k: v for k, v in asdict(model).items() if k not in described}
+    digests = {k: v for k, v in asdict(model).items() if k not in DESCRIPTION}
     system = settings.chat.system_instruction
     asked = {
         "schema_version": RUN_SCHEMA_VERSION,

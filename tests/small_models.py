@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 TEXT = (
@@ -66,13 +67,16 @@ def save_causal(
     return _save(LlamaForCausalLM(config), tokenizer, directory)
 
 
-def save_t5(directory: Path, *, seed: int = 0) -> Path:
-    """A two-layer T5: the pad token starts the decoder, EOS ends source and target."""
+def save_t5(
+    directory: Path, *, seed: int = 0, window: int | None = 64, head_scale: float = 1.0, **options: object
+) -> Path:
+    """A two-layer T5: the pad token starts the decoder, EOS ends source and target; `options` are of its config."""
     import torch
     from transformers import T5Config, T5ForConditionalGeneration
 
     tokenizer = build_tokenizer(bos=None, eos="</s>", post="$A </s>")
-    tokenizer.model_max_length = 64
+    if window is not None:
+        tokenizer.model_max_length = window
     torch.manual_seed(seed)
     config = T5Config(
         vocab_size=len(tokenizer),
@@ -85,8 +89,12 @@ def save_t5(directory: Path, *, seed: int = 0) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
         initializer_factor=3.0,
+        **options,
     )
-    return _save(T5ForConditionalGeneration(config), tokenizer, directory)
+    model = T5ForConditionalGeneration(config)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(head_scale)
+    return _save(model, tokenizer, directory)
 
 
 def save_bart(directory: Path, *, seed: int = 0) -> Path:
@@ -116,8 +124,10 @@ def save_bart(directory: Path, *, seed: int = 0) -> Path:
     return _save(BartForConditionalGeneration(config), tokenizer, directory)
 
 
-def save_bert(directory: Path, labels: tuple[str, ...] = ("negative", "positive"), *, seed: int = 0) -> Path:
-    """A two-layer BERT with a classification head over `labels`."""
+def save_bert(
+    directory: Path, labels: Sequence[str] = ("negative", "positive"), *, window: int = 64, seed: int = 0
+) -> Path:
+    """A two-layer BERT with a classification head over `labels`; a pair is `<s> premise </s> hypothesis </s>`."""
     import torch
     from transformers import BertConfig, BertForSequenceClassification
 
@@ -126,7 +136,7 @@ def save_bert(directory: Path, labels: tuple[str, ...] = ("negative", "positive"
     config = BertConfig(
         **SMALL,
         vocab_size=len(tokenizer),
-        max_position_embeddings=64,
+        max_position_embeddings=window,
         pad_token_id=tokenizer.pad_token_id,
         id2label=dict(enumerate(labels)),
         label2id={label: i for i, label in enumerate(labels)},

@@ -1,5 +1,8 @@
 """Scorers on annotated sets: several sources, thresholds, order of rows, nothing scored."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,7 +13,8 @@ from halueval.annotated.spec import AnnotatedSpec
 from halueval.consistency.base import ConsistencyScorer, Verdict
 from halueval.report.validation import number, validation_markdown, validation_plot
 from halueval.report.validation_record import validation_record
-from halueval.validation import Settings, compare, count_pairs, evaluate, score_rows
+from halueval.store import write_atomically
+from halueval.validation import KeptScores, Settings, compare, count_pairs, evaluate, score_rows, validate
 
 SPEC = AnnotatedSpec.model_validate(
     {
@@ -149,3 +153,38 @@ def test_markdown_cannot_be_broken_by_a_name():
     text = validation_markdown(hostile)
     assert "a\\|b&lt;script>" in text
     assert "<script>" not in validation_plot(hostile)
+
+
+class Counting(Number):
+    """Counts the pairs that it is asked for."""
+
+    asked = 0
+
+    def verdicts(self, pairs, advance):
+        self.asked += len(pairs)
+        return super().verdicts(pairs, advance)
+
+
+def test_kept_scores_are_used_again_for_the_same_rows_and_identity_alone(tmp_path):
+    annotated = made([0.9, "none", "7", 0.3], [True, False, True, False])
+    keeper = KeptScores(tmp_path, write_atomically)
+
+    def figures(scorer, rows=annotated):
+        (found,) = validate([scorer], [rows], FAST, keeper=keeper)
+        record = validation_record([found])["number"]["made"]
+        return {**record, "seconds": 0}
+
+    first, again = Counting(), Counting()
+    assert figures(first) == figures(again)
+    assert (first.asked, again.asked) == (4, 0)
+    newer = Counting()
+    newer.version = 2
+    figures(newer)
+    other = Counting()
+    figures(other, replace(annotated, rows=annotated.rows[:3]))
+    assert (newer.asked, other.asked) == (4, 3)
+    (path,) = tmp_path.iterdir()
+    path.write_text(json.dumps({"rows_sha256": "x"}))
+    broken = Counting()
+    figures(broken)
+    assert broken.asked == 4

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -13,11 +13,15 @@ from halueval.schema import Request, Response
 Architecture = Literal["causal", "seq2seq", "classifier"]
 
 
+DESCRIPTION = ("name", "source", "base", "lineage")
+"""What of a `ModelIdentity` tells where a model comes from, and not what it is."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelIdentity:
     """What makes a model the model it is: digests of content, never paths.
 
-    Everything here goes into a run's identity, except what is marked as description.
+    Everything here goes into a run's identity, except `DESCRIPTION`.
     """
 
     weights_sha256: str
@@ -30,6 +34,7 @@ class ModelIdentity:
     name: str = ""
     source: str = ""
     base: str | None = None
+    lineage: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

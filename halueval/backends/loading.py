@@ -42,7 +42,10 @@ CONVERSION_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class LocatedModel:
-    """Files of a model on this machine and the digests that identify them."""
+    """Files of a model on this machine and the digests that identify them.
+
+    `beside_card` says that the adapter was given beside the card, and so is named in results.
+    """
 
     spec: ModelSpec
     directory: Path
@@ -50,6 +53,7 @@ class LocatedModel:
     weights_sha256: str
     architecture: Architecture
     adapter: Path | None
+    beside_card: bool = True
 
     def identity(self, dtype: str) -> ModelIdentity:
         """Digests of everything that determines what the model answers."""
@@ -62,9 +66,10 @@ class LocatedModel:
             adapter_sha256=None if self.adapter is None else adapter_sha256(self.adapter),
             architecture=self.architecture,
             dtype=dtype,
-            name=display_name(self.spec, self.adapter),
+            name=display_name(self.spec, self.adapter if self.beside_card else None),
             source=self.source,
             base=self.spec.base,
+            lineage=None if self.spec.lineage is None else self.spec.lineage.model_dump(mode="json"),
         )
 
 
@@ -100,11 +105,12 @@ def locate(spec: ModelSpec, *, adapter: Path | None, progress: Progress | None =
         else:
             directory, weights = path, weights_sha256(path)
     tokenizer_sha256(directory)
+    given = adapter is not None
     if adapter is None and spec.adapter is not None:
         adapter = (spec.directory or Path()) / spec.adapter
     if adapter is not None:
         adapter_sha256(adapter)
-    return LocatedModel(spec, directory, fetched.source, weights, _architecture(spec, directory), adapter)
+    return LocatedModel(spec, directory, fetched.source, weights, _architecture(spec, directory), adapter, given)
 
 
 def _architecture(spec: ModelSpec, directory: Path) -> Architecture:

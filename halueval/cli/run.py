@@ -116,6 +116,11 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     type=click.FloatRange(min=0, min_open=True),
     help="Temperature of the further answers [default: 1.0].",
 )
+@click.option(
+    "--uncertainty-nli",
+    metavar="MODEL",
+    help="NLI model (directory, hub id or card) for SelfCheckGPT and semantic entropy by inference.",
+)
 @click.option("--fresh", is_flag=True, help="Start over instead of going on from what is stored.")
 @click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
 @click.option(
@@ -143,8 +148,10 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
     model_names, task_names = split_names(models), split_names(tasks)
     if not model_names or not task_names:
         raise UsageError("--model and --task need a name each; `halueval models ls` and `halueval tasks ls` list them")
-    if not given["uncertainty"] and (given["num_draws"] or given["draw_temperature"]):
-        raise UsageError("--num-draws and --draw-temperature need --uncertainty, which draws further answers")
+    if not given["uncertainty"] and any(given[key] for key in ("num_draws", "draw_temperature", "uncertainty_nli")):
+        raise UsageError(
+            "--num-draws, --draw-temperature and --uncertainty-nli need --uncertainty, which draws further answers"
+        )
     settings = RunSettings(
         output=given["output"],
         limit=given["limit"],
@@ -172,6 +179,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
                 uncertainty=(given["num_draws"] or 10, given["draw_temperature"] or 1.0)
                 if given["uncertainty"]
                 else None,
+                uncertainty_nli=given["uncertainty_nli"],
             )
             for result in iter_runs(model_names, task_names, options, make_observer(quiet=quiet)):
                 if result is not None:

@@ -113,7 +113,9 @@ def _explain(found: type[Any], known: dict[str, Any], title: str, needs: str, *,
     """Print what a scorer says of itself, and the options of its constructor."""
     import inspect
 
-    options = [p for p in inspect.signature(found).parameters if p not in ("language", "task", "args", "kwargs")]
+    from halueval.consistency.catalog import option_names
+
+    options = [name for name in option_names(found) if name not in ("language", "task")]
     if as_json:
         click.echo(json.dumps({**known, "options": options}, ensure_ascii=False, indent=1))
         return

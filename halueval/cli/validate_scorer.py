@@ -21,7 +21,7 @@ Examples:
   halueval validate-scorer rouge_precision --on qags_cnndm --data-dir data
   halueval validate-scorer coverage lite likelihood --on qags_xsum,frank_validation --compare
   halueval validate-scorer lite --on halueval_qa --limit 2000 --json lite.json --plot lite.svg
-  halueval validate-scorer nli --option nli:model=PATH-OR-HUB-ID --on all --data-dir data
+  halueval validate-scorer nli --option nli:model=PATH-OR-HUB-ID --on all --data-dir data --scores kept
 
 Sets of people's annotations are not shipped: --data-dir holds them, laid out as the files of
 halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_summary_pairs come from PyPI.
@@ -65,6 +65,12 @@ halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_sum
     metavar="[SCORER:]KEY=VALUE",
     help="Option of a scorer; without a name, of all given. Repeatable.",
 )
+@click.option(
+    "--scores",
+    "scores_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Directory that keeps every score, so that the same call goes on where it was stopped.",
+)
 @click.option("--json", "json_to", metavar="FILE", help="Write all figures ('-': standard output).")
 @click.option("--markdown", "markdown_to", metavar="FILE", help="Write the tables as Markdown ('-': standard output).")
 @click.option("--plot", "plot_to", metavar="FILE", help="Write a forest plot as SVG.")
@@ -80,7 +86,8 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     from halueval.consistency import catalog
     from halueval.report.validation import print_validation
     from halueval.report.validation_record import validation_record
-    from halueval.validation import Evaluation, Settings, validate
+    from halueval.store import write_atomically
+    from halueval.validation import Evaluation, KeptScores, Settings, validate
 
     _check_targets(given)
     names = list(dict.fromkeys(_split(scorers)))
@@ -98,10 +105,12 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     _check_distinct("annotated set", [annotated.spec.name for annotated in made_sets])
     scorers_in_turn = (catalog.create(name, options[name]) for name in names)
     settings = Settings(n_resamples=given["n_resamples"], seed=given["seed"])
+    keeper = KeptScores(given["scores_dir"], write_atomically) if given["scores_dir"] else None
     bars = _Bars(quiet=quiet)
     done: list[Evaluation] = []
     try:
-        for made in validate(scorers_in_turn, made_sets, settings, compared=given["compared"], watch=bars.watch):
+        compared = given["compared"]
+        for made in validate(scorers_in_turn, made_sets, settings, compared=compared, keeper=keeper, watch=bars.watch):
             done.append(made)
             if given["json_to"] not in (None, "-"):
                 # After each, so that a later scorer that fails takes nothing with it.

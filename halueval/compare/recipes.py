@@ -31,6 +31,9 @@ _CLASS_SHARES = ("balanced_accuracy", "macro_precision", "macro_recall", "macro_
 SHARES = frozenset((*_CLASS_SHARES, "auroc", "simpleqa_f1"))
 """Figures from 0 to 1 that are no means of values from 0 to 1."""
 
+UNDER_CALIBRATION = frozenset(("ece", "brier"))
+"""Figures that a comparison shows with calibration, over the same answered pairs, and not a second time."""
+
 
 class NotComparableError(Exception):
     """A figure that cannot be compared; the message is the reason, shown to the user in the table."""

@@ -12,7 +12,7 @@ from halueval.compare.figures import Difference, Engine, difference, make_cluste
 from halueval.compare.knowledge import with_known_class
 from halueval.compare.noise import apply_floor, noise_floor
 from halueval.compare.pairing import Pairs, find_mismatches, pair, pairs_by_prompt, refuse
-from halueval.compare.recipes import NotComparableError, Recipe, find_recipe
+from halueval.compare.recipes import UNDER_CALIBRATION, NotComparableError, Recipe, find_recipe
 from halueval.compare.record import Pairing, RunReference, TaskDiff
 from halueval.compare.samples import listed
 from halueval.compare.strata import strata
@@ -131,6 +131,8 @@ def _metrics(
     known = scorer_names()
     both = base.record["metrics"], candidate.record["metrics"]
     for name in dict.fromkeys([*both[0], *both[1]]):
+        if name in UNDER_CALIBRATION:
+            continue
         if not all(name in metrics for metrics in both):
             missing[name] = "only the base's run has it" if name in both[0] else "only the candidate's run has it"
             continue

@@ -55,6 +55,20 @@ def scorer_class(name: str) -> type[ConsistencyScorer]:
     return found
 
 
+def option_names(found: type[Any]) -> list[str]:
+    """Names of a scorer's options: the parameters of its constructor, and of those that it hands the rest to."""
+    names: list[str] = []
+    for owner in found.__mro__:
+        if "__init__" not in vars(owner):
+            continue
+        parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
+        named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+        names += [name for name in named if name not in names]
+        if all(p.kind != p.VAR_KEYWORD for p in parameters):
+            break
+    return names
+
+
 def create(name: str, options: Mapping[str, Any] | None = None) -> ConsistencyScorer:
     """Build a scorer with its options.
 
@@ -62,7 +76,7 @@ def create(name: str, options: Mapping[str, Any] | None = None) -> ConsistencySc
         UsageError: no such scorer, or no such option of it.
     """
     found = scorer_class(name)
-    allowed = [p for p in inspect.signature(found).parameters if p not in ("args", "kwargs")]
+    allowed = option_names(found)
     for option in options or {}:
         if option not in allowed:
             hint = nearest(option, allowed) if allowed else "; it has no options"

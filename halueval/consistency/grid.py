@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import ClassVar, TypedDict
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.local_model import Scored
@@ -105,8 +106,20 @@ def _cut(answer: Scored | FailedResponse) -> int:
     return answer.truncated if isinstance(answer, Scored) else 0
 
 
+class ClassifierOptions(TypedDict, total=False):
+    """Options of every `ClassifierScorer` but the model; see there."""
+
+    device: str
+    dtype: str
+    batch_size: int | None
+    labels: str | Sequence[str] | None
+    max_length: int | None
+
+
 class ClassifierScorer(GridScorer):
     """A grid whose model is a sequence-classification model over pairs.
+
+    A subclass may set `longest_pair`, the published `max_length` where none is given; None is the model's window.
 
     Args:
         model: directory with safetensors, hub id, or name of a model card.
@@ -115,8 +128,10 @@ class ClassifierScorer(GridScorer):
         batch_size: pairs of a pass; None for as many as a budget of tokens holds.
         labels: what the head's outputs mean, in their order (`entailment,neutral,contradiction`), where the model's
             configuration does not say.
-        max_length: tokens of a pair at most; None for the model's window.
+        max_length: tokens of a pair at most; None for `longest_pair`.
     """
+
+    longest_pair: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -135,7 +150,7 @@ class ClassifierScorer(GridScorer):
             dtype=dtype,
             batch_size=batch_size,
             labels=labels,
-            max_length=max_length,
+            max_length=self.longest_pair if max_length is None else max_length,
         )
 
     def ask(self, items: Sequence[tuple[str, str]]) -> list[Scored | FailedResponse]:

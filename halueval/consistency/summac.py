@@ -13,10 +13,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import ClassifierScorer, Grid
+from halueval.consistency.grid import ClassifierOptions, ClassifierScorer, Grid
 from halueval.errors import ModelError
 from halueval.source import file_sha256
 from halueval.text import split_sentences
@@ -43,19 +43,8 @@ def _sentences(text: str, language: str) -> list[str]:
 class _SummaC(ClassifierScorer):
     """The split that both share."""
 
+    longest_pair = MAX_TOKENS
     most_sentences: int | None = None
-
-    def __init__(
-        self,
-        model: str | None = None,
-        *,
-        device: str = "auto",
-        dtype: str = "float32",
-        batch_size: int | None = None,
-        labels: str | Sequence[str] | None = None,
-        max_length: int = MAX_TOKENS,
-    ) -> None:
-        super().__init__(model, device=device, dtype=dtype, batch_size=batch_size, labels=labels, max_length=max_length)
 
     def grid(self, pair: Pair) -> Grid:
         """Sentences of either side."""
@@ -184,13 +173,9 @@ class SummaCConv(_SummaC):
     sentences are seen; `details` says how many were not.
 
     Args:
+        model: see `ClassifierScorer`.
         weights: the learnt layers, see `read_conv`; without them the scorer cannot score.
-        model: see `ClassifierScorer`, as all others.
-        device: see there.
-        dtype: see there.
-        batch_size: see there.
-        labels: see there.
-        max_length: see there.
+        options: those of `ClassifierScorer`.
     """
 
     name = "summac_conv"
@@ -198,17 +183,9 @@ class SummaCConv(_SummaC):
     most_sentences = MAX_CONV_SENTENCES
 
     def __init__(
-        self,
-        model: str | None = None,
-        *,
-        weights: str | None = None,
-        device: str = "auto",
-        dtype: str = "float32",
-        batch_size: int | None = None,
-        labels: str | Sequence[str] | None = None,
-        max_length: int = MAX_TOKENS,
+        self, model: str | None = None, *, weights: str | None = None, **options: Unpack[ClassifierOptions]
     ) -> None:
-        super().__init__(model, device=device, dtype=dtype, batch_size=batch_size, labels=labels, max_length=max_length)
+        super().__init__(model, **options)
         self._path = None if weights is None else Path(weights).expanduser()
         self._conv: ConvWeights | None = None
 

@@ -48,7 +48,7 @@ def lines_of(record: Record, set_name: str) -> list[Line]:
     """A line for each scorer on the set, then the controls on the rows of the first."""
     entries = {scorer: by_set[set_name] for scorer, by_set in record.items() if set_name in by_set}
     out = [
-        Line(scorer, _count(entry), tuple(_cell(entry.get(figure)) for figure in FIGURES))
+        Line(scorer, _count(entry), tuple(figure_cell(entry.get(figure)) for figure in FIGURES))
         for scorer, entry in entries.items()
     ]
     first = next(iter(entries.values()))
@@ -57,7 +57,9 @@ def lines_of(record: Record, set_name: str) -> list[Line]:
         if name == "length_only":
             label += " (longer is " + ("more" if control["sign"] > 0 else "less") + " consistent)"
         out.append(
-            Line(label, f"{first['n']:,}", tuple(_cell(control.get(figure)) for figure in FIGURES), is_control=True)
+            Line(
+                label, f"{first['n']:,}", tuple(figure_cell(control.get(figure)) for figure in FIGURES), is_control=True
+            )
         )
     return out
 
@@ -66,7 +68,8 @@ def _count(entry: Mapping[str, Any]) -> str:
     return f"{entry['n']:,}" + (f" (+{entry['n_unscored']:,} unscored)" if entry["n_unscored"] else "")
 
 
-def _cell(figure: Mapping[str, Any] | None) -> str:
+def figure_cell(figure: Mapping[str, Any] | None) -> str:
+    """Value, interval and base rate of a figure; a dash where it was not asked for."""
     if figure is None:
         return "–"
     if figure["value"] is None:
@@ -112,7 +115,7 @@ def comparisons_of(record: Record) -> list[tuple[str, ...]]:
                         continue
                     p = "" if found["p_value"] is None else _p(found["p_value"])
                     test = made["williams"]["p_value"] if figure == "pearson" else None
-                    shown = _cell({**found, "value": found["delta"]})
+                    shown = figure_cell({**found, "value": found["delta"]})
                     out.append((name, f"{scorer} − {first}", title, shown, p, "" if test is None else _p(test)))
     return out
 
@@ -154,12 +157,13 @@ def print_validation(record: Record, out: IO[str]) -> None:
     console.print(Text(HOW_TO_READ), style="dim")
 
 
-def validation_markdown(record: Record, level: int = 2) -> str:
+def validation_markdown(record: Record, level: int = 2, *, differences: bool = True) -> str:
     """The same as Markdown.
 
     Args:
         record: see `validation_record`.
         level: of the headings.
+        differences: with the table of paired differences.
     """
     mark = "#" * level
     parts = [HOW_TO_READ + "\n"]
@@ -167,7 +171,7 @@ def validation_markdown(record: Record, level: int = 2) -> str:
         rows = [(line.label, line.n, *line.cells) for line in lines_of(record, name)]
         parts.append(f"{mark} {name}\n\n" + markdown_table(("scorer", "n", *FIGURES.values()), rows))
         parts += [table for table in (_strata(record, name, kind) for kind in STRATA) if table]
-    rows = comparisons_of(record)
+    rows = comparisons_of(record) if differences else []
     if rows:
         parts.append(f"{mark} Paired differences\n\n" + markdown_table(COMPARISON_HEAD, rows))
     reasons = reasons_of(record)
@@ -195,7 +199,7 @@ def _strata(record: Record, set_name: str, kind: str) -> str:
         return ""
     rows = []
     for name in names:
-        cells = [_cell(entry[kind].get(name, {}).get("roc_auc")) for entry in entries.values()]
+        cells = [figure_cell(entry[kind].get(name, {}).get("roc_auc")) for entry in entries.values()]
         n = max(entry[kind].get(name, {}).get("n", 0) for entry in entries.values())
         rows.append((name, f"{n:,}", *cells))
     return "ROC AUC by " + STRATA[kind] + ":\n\n" + markdown_table((STRATA[kind], "n", *entries), rows)
@@ -275,7 +279,9 @@ def _plot_rows(record: Record) -> list[str | _PlotRow]:
             controls = next(iter(entries.values()))["controls"]
             shown += [(CONTROL_NAMES.get(c, c), made[figure], "estimate control") for c, made in controls.items()]
             made_rows = [
-                (label, _cell({**f, "base_rate": None}), f, css) for label, f, css in shown if f["value"] is not None
+                (label, figure_cell({**f, "base_rate": None}), f, css)
+                for label, f, css in shown
+                if f["value"] is not None
             ]
             if made_rows:
                 out += [f"{name}: {FIGURES[figure]}", *made_rows]

@@ -55,7 +55,8 @@ def summarise(
         value = values.get(scorer.name, math.nan)
         interval = Interval(None, None, "bootstrap", "nothing was scored")
         if scorer.name in values and resampler is not None:
-            interval = _interval(scorer, scores, resampler, replicates[scorer.name], value)
+            own = scorer.own_interval(scores, clusters, n_resamples=n_resamples, seed=seed)
+            interval = own or _interval(scorer, scores, resampler, replicates[scorer.name], value)
         out[scorer.name] = _metric_value(scorer, scores, value, interval)
     return out
 

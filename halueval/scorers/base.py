@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.schema import Judged, Outcome, Sample, Score
+from halueval.stats.intervals import Interval
 
 FloatArray = NDArray[np.float64]
 
@@ -76,6 +77,19 @@ class Scorer(ABC):
         Returns:
             Shape (b,). NaN where a replicate holds nothing to score; such replicates are dropped.
         """
+
+    def own_interval(
+        self, scores: Sequence[Score], clusters: Sequence[str], *, n_resamples: int, seed: int
+    ) -> Interval | None:
+        """A 95 % interval in place of the percentile bootstrap, for figures that it does not serve; None for others.
+
+        Args:
+            scores: n scores, of which at least one has a value.
+            clusters: n names.
+            n_resamples: draws.
+            seed: of the draws.
+        """
+        return None
 
 
 class TableScorer(Scorer):

@@ -13,8 +13,10 @@ from typing import Any
 
 from halueval.config import MetricSpec, TaskSpec
 from halueval.errors import UsageError, nearest
+from halueval.plugins import package_of
 from halueval.schema import Kind, OutputType
 from halueval.scorers import (
+    calibration,
     classification,
     consistency,
     entity,
@@ -76,6 +78,8 @@ _BUILT_IN: tuple[type[Scorer], ...] = (
     outcomes.ConfidenceTarget50,
     outcomes.ConfidenceTarget75,
     outcomes.ConfidenceTarget90,
+    calibration.ExpectedCalibrationError,
+    calibration.Brier,
     outcomes.RefusalRate,
     outcomes.EmptyRate,
     outcomes.TruncatedRate,
@@ -95,6 +99,7 @@ _FORM = ("refusal_rate", "empty_rate", "truncated_rate", "unparsable_rate", "res
 _ROUGE = ("rouge1", "rouge2", "rougeL")
 _SIMPLEQA = ("is_correct", "is_incorrect", "is_not_attempted", "accuracy_given_attempted", "simpleqa_f1")
 _TARGETS = ("confidence_target_0", "confidence_target_0.5", "confidence_target_0.75", "confidence_target_0.9")
+_CALIBRATION = ("ece", "brier")
 _CONSISTENCY = ("consistency", "consistency_likelihood")
 _CLASS = ("accuracy", "balanced_accuracy", "macro_precision", "macro_recall", "macro_f1", "micro_f1")
 
@@ -195,10 +200,10 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
         return tuple(name for name in _LIKELIHOODS if name != "reference_nll")
     if output_type is OutputType.MULTIPLE_CHOICE:
         if kind is Kind.CLASSIFICATION:
-            return (*_CLASS, "hallucination_rate")
-        return ("accuracy", "accuracy_norm", "hallucination_rate", *_LIKELIHOODS)
+            return (*_CLASS, "hallucination_rate", *_CALIBRATION)
+        return ("accuracy", "accuracy_norm", "hallucination_rate", *_CALIBRATION, *_LIKELIHOODS)
     if kind is Kind.CLASSIFICATION:
-        return (*_CLASS, "hallucination_rate", "answer_rate", *_FORM)
+        return (*_CLASS, "hallucination_rate", "answer_rate", *_CALIBRATION, *_FORM)
     if kind is Kind.SUMMARIZATION:
         checks = (
             *source,
@@ -211,7 +216,8 @@ def default_scorers(kind: Kind, output_type: OutputType, has_source: bool) -> tu
     if kind is Kind.LANGUAGE_MODELING:
         return (*_ROUGE, *_FORM, *_LIKELIHOODS)
     answers = ("exact_match", "token_f1", "word_accuracy", "sentence_accuracy", *_ROUGE, *source)
-    return (*answers, "hallucination_rate", "answer_rate", *_SIMPLEQA, *_TARGETS, *_FORM, *_LIKELIHOODS)
+    rates = ("hallucination_rate", "answer_rate", *_SIMPLEQA, *_TARGETS)
+    return (*answers, *rates, *_CALIBRATION, *_FORM, *_LIKELIHOODS)
 
 
 def _resolve(name: str, task: TaskSpec | None) -> str:
@@ -251,27 +257,23 @@ def _plugins() -> dict[str, EntryPoint]:
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         taken = "halueval itself" if entry.name in {*_CLASSES, *_ALIASES, "f1"} else None
         if entry.name in out and out[entry.name].value != entry.value:
-            taken = _package(out[entry.name])
+            taken = package_of(out[entry.name])
         if taken:
             raise UsageError(
-                f"scorer {entry.name!r} of {_package(entry)} is also one of {taken}; uninstall one of them"
+                f"scorer {entry.name!r} of {package_of(entry)} is also one of {taken}; uninstall one of them"
             )
         out[entry.name] = entry
     return out
-
-
-def _package(entry: EntryPoint) -> str:
-    return f"package {entry.dist.name}" if entry.dist else entry.value
 
 
 def _load_plugin(entry: EntryPoint) -> type[Scorer]:
     try:
         found = entry.load()
     except (ImportError, AttributeError, SyntaxError) as error:
-        raise UsageError(f"scorer {entry.name!r} of {_package(entry)} cannot be loaded: {error}") from error
+        raise UsageError(f"scorer {entry.name!r} of {package_of(entry)} cannot be loaded: {error}") from error
     if not (isinstance(found, type) and issubclass(found, Scorer)) or getattr(found, "name", None) != entry.name:
         raise UsageError(
-            f"scorer {entry.name!r} of {_package(entry)}: {entry.value} must be a subclass of "
+            f"scorer {entry.name!r} of {package_of(entry)}: {entry.value} must be a subclass of "
             f"halueval.scorers.base.Scorer whose name is {entry.name!r}"
         )
     return found

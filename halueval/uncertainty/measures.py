@@ -1,7 +1,7 @@
 """All figures of uncertainty of one answer, by name; higher is less certain in every one.
 
 What a figure cannot be had from is a reason, never a number: no draw to compare with, a draw that failed, an answer of
-no tokens, no encoder. Draws are put in the order of their texts first, so that theirs moves nothing.
+no tokens, no encoder, no NLI model. Draws are put in the order of their texts first, so that theirs moves nothing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,14 @@ from dataclasses import dataclass
 
 from halueval.schema import Draw, Outcome, Score
 from halueval.text import split_sentences
+from halueval.uncertainty.inference import NoInferenceError
 from halueval.uncertainty.lexical import lexical_similarity
 from halueval.uncertainty.selfcheck_embedding import Encode, selfcheck_embedding
 from halueval.uncertainty.selfcheck_ngram import selfcheck_ngram
+from halueval.uncertainty.selfcheck_nli import selfcheck_nli
 from halueval.uncertainty.semantic import (
     by_cosine,
+    by_entailment,
     by_exact_match,
     cluster,
     discrete_semantic_entropy,
@@ -24,7 +27,7 @@ from halueval.uncertainty.semantic import (
     semantic_entropy,
 )
 from halueval.uncertainty.sequence import mean_token_nll, sequence_nll
-from halueval.uncertainty.settings import UncertaintySettings
+from halueval.uncertainty.settings import NO_NLI, UncertaintySettings
 
 COSINE = 0.9
 """Answers whose vectors are at least so near mean the same. Looked for on the first 184 questions of SAC3's HotpotQA
@@ -53,6 +56,7 @@ class Answer:
     p_true: Score
     language: str
     settings: UncertaintySettings
+    question: str = ""
 
     @property
     def texts(self) -> list[str]:
@@ -69,26 +73,37 @@ class Answer:
         assert self.settings.encode is not None
         return cluster(self.texts, by_cosine(self.settings.encode, COSINE))
 
+    def clusters_by_entailment(self) -> list[int]:
+        """Of the draws, by the NLI model, the question put before them."""
+        assert self.settings.nli is not None
+        return cluster(self.texts, by_entailment(self.settings.nli.entails, self.question))
+
 
 def uncertainties(
-    outcome: Outcome, p_true: Score, settings: UncertaintySettings, *, language: str = "en"
+    outcome: Outcome, p_true: Score, settings: UncertaintySettings, *, language: str = "en", question: str = ""
 ) -> dict[str, Score]:
     """Every figure of `MEASURES` for one answer.
 
     Args:
         outcome: the task's own answer with its likelihood, and the draws.
         p_true: P(True) of the answer, or why there is none.
-        settings: holds the encoder.
+        settings: holds the encoder and the NLI model.
         language: tag of the task.
+        question: that was answered, without the words around it.
     """
     draws = tuple(sorted(outcome.draws, key=lambda draw: (draw.text or "", draw.loglikelihood or 0.0)))
-    answer = Answer((outcome.response or "").strip(), outcome, draws, p_true, language, settings)
-    found = {}
-    for name, measure in MEASURES.items():
-        problem = outcome.failure or next((p for check in measure.needs if (p := check(answer))), None)
-        value = math.nan if problem else measure.of(answer)
-        found[name] = Score.unscored(problem) if problem else Score(value)
-    return found
+    answer = Answer((outcome.response or "").strip(), outcome, draws, p_true, language, settings, question)
+    return {name: _figure(measure, answer) for name, measure in MEASURES.items()}
+
+
+def _figure(measure: Measure, answer: Answer) -> Score:
+    problem = answer.outcome.failure or next((p for check in measure.needs if (p := check(answer))), None)
+    if problem:
+        return Score.unscored(problem)
+    try:
+        return Score(measure.of(answer))
+    except NoInferenceError as error:
+        return Score.unscored(str(error))
 
 
 def _answered(answer: Answer) -> str | None:
@@ -127,6 +142,10 @@ def _encoder(answer: Answer) -> str | None:
     return None if answer.settings.encode is not None else answer.settings.no_encoder
 
 
+def _inference(answer: Answer) -> str | None:
+    return None if answer.settings.nli is not None else NO_NLI
+
+
 def _p_true(answer: Answer) -> str | None:
     return None if answer.p_true.value is not None else answer.p_true.reason or NOT_ASKED
 
@@ -141,6 +160,13 @@ def _embedding(answer: Answer) -> float:
     sentences = split_sentences(answer.text, answer.language)
     scores = selfcheck_embedding(sentences, answer.texts, answer.settings.encode, language=answer.language)
     return round(math.fsum(scores) / len(scores), VECTOR_DECIMALS) + 0.0
+
+
+def _nli(answer: Answer) -> float:
+    assert answer.settings.nli is not None
+    sentences = split_sentences(answer.text, answer.language)
+    scores = selfcheck_nli(sentences, answer.texts, answer.settings.nli.contradiction)
+    return round(math.fsum(scores) / len(scores), VECTOR_DECIMALS)
 
 
 def _given(value: float | None) -> float:
@@ -178,6 +204,13 @@ MEASURES: Mapping[str, Measure] = {
         lambda a: semantic_entropy(a.clusters(), a.token_logprobs), (_compared, _weighed, _encoder)
     ),
     "semantic_entropy_discrete": Measure(lambda a: discrete_semantic_entropy(a.clusters()), (_compared, _encoder)),
+    "selfcheck_nli": Measure(_nli, (_inference, _compared, _spoken)),
+    "semantic_entropy_nli": Measure(
+        lambda a: semantic_entropy(a.clusters_by_entailment(), a.token_logprobs), (_inference, _compared, _weighed)
+    ),
+    "semantic_entropy_nli_discrete": Measure(
+        lambda a: discrete_semantic_entropy(a.clusters_by_entailment()), (_inference, _compared)
+    ),
 }
 """In the order of tables; see docs/metrics.md for each."""
 

@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -163,6 +163,16 @@ def compare(first: Scored, second: Scored, annotated: AnnotatedSet, settings: Se
     return compare_values(first.values[mask], second.values[mask], rows, settings)
 
 
+class Keeper(Protocol):
+    """Keeps scores between calls, see `KeptScores`."""
+
+    def get(self, scorer: ConsistencyScorer, annotated: AnnotatedSet) -> Scored | None:
+        """What the scorer said of the set before, or None."""
+
+    def put(self, scored: Scored, annotated: AnnotatedSet) -> None:
+        """Keep it."""
+
+
 Watch = Callable[[str, str, int], Advance]
 """Is told of a scorer, a set and the number of pairs, and returns what is told of progress."""
 
@@ -173,6 +183,7 @@ def validate(
     settings: Settings = DEFAULTS,
     *,
     compared: bool = False,
+    keeper: Keeper | None = None,
     watch: Watch = lambda scorer, name, pairs: lambda _: None,
 ) -> Iterator[Evaluation]:
     """Every scorer on every set, one scorer after another.
@@ -182,6 +193,7 @@ def validate(
         sets: distinct names.
         settings: of the intervals.
         compared: hold each later scorer against the first.
+        keeper: of scores between calls; None scores everything anew.
         watch: see `Watch`.
 
     Raises:
@@ -192,7 +204,11 @@ def validate(
     for scorer in scorers:
         for annotated in sets:
             name = annotated.spec.name
-            scored = score_rows(scorer, annotated, watch(scorer.name, name, count_pairs(annotated)))
+            scored = keeper.get(scorer, annotated) if keeper else None
+            if scored is None:
+                scored = score_rows(scorer, annotated, watch(scorer.name, name, count_pairs(annotated)))
+                if keeper:
+                    keeper.put(scored, annotated)
             made = evaluate(scored, annotated, settings, known)
             if compared and name in firsts:
                 comparison = compare(firsts[name], scored, annotated, settings)

@@ -12,6 +12,8 @@ from nltk.stem import PorterStemmer
 from rouge_score.rouge_scorer import RougeScorer
 
 from halueval.annotated.sets import load_set
+from halueval.consistency.base import Pair
+from halueval.consistency.catalog import create
 from halueval.stats import agreement
 
 DATA = Path(__file__).parent.parent.parent.parent / "shared" / "data"
@@ -70,6 +72,42 @@ def test_rouge2_precision_on_raw_qags():
     rouge = RougeScorer(["rouge2"], use_stemmer=True)
     scores = [rouge.score(row.sources[0], row.claim)["rouge2"].precision for row in rows]
     assert round(figure("pearson", scores, [row.human for row in rows]), 3) == 0.663
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "apart", "together"),
+    [
+        ("cnndm", [0.357, 0.324, 0.254], [0.433, 0.389, 0.309]),
+        ("xsum", [0.023, -0.012, -0.010], [0.032, 0.001, 0.001]),
+    ],
+)
+def test_rouge_lsum_on_qags_needs_its_line_breaks(name, apart, together):
+    """Sentences on lines of their own give the ROUGE-L that is published for CNN/DM; without them it is another one."""
+    items = json.loads((needs("qags") / f"unieval_qags_{name}_result.json").read_text())
+    rouge = RougeScorer(["rougeLsum"], tokenizer=OriginalPorter())
+    human = [item["scores"]["consistency"] for item in items]
+    for end, expected in ((" .\n", apart), (" . ", together)):
+        texts = [[item[key].replace(" . ", end) for key in ("source", "system_output")] for item in items]
+        scores = [rouge.score(*pair)["rougeLsum"].fmeasure for pair in texts]
+        assert [round(figure(kind, scores, human), 3) for kind in ("pearson", "spearman", "kendall")] == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "tied"),
+    [("rouge_precision", 230, 63), ("ngram_precision", 250, 31), ("coverage", 109, 235), ("density", 257, 13)],
+)
+def test_pairwise_accuracy_on_rank19(name, right, tied):
+    """How often the correct compression of a sentence scores higher than the incorrect one, of 373 pairs."""
+    needs("summeval_rank19")
+    rows = load_set("rank19", DATA).rows
+    verdicts = create(name).score([Pair(row.sources[0], row.claim) for row in rows])
+    pairs = {}
+    for row, verdict in zip(rows, verdicts, strict=True):
+        pairs.setdefault(row.document, {})[row.consistent] = verdict.value
+    assert len(pairs) == 373
+    found = [pair[True] - pair[False] for pair in pairs.values()]
+    assert (sum(d > 0 for d in found), sum(d == 0 for d in found)) == (right, tied)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
-import inspect
-
 import pytest
 
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, Pair
-from halueval.consistency.catalog import create, scorer_class
-from halueval.errors import HaluevalError, ModelError
+from halueval.consistency.catalog import create, option_names, scorer_class
+from halueval.errors import HaluevalError, ModelError, UsageError
 
 NEURAL = ("nli", "summac_zs", "summac_conv", "alignscore", "minicheck", "hhem", "judge")
 
@@ -16,10 +14,17 @@ def test_every_scorer_says_what_it_is_and_takes_the_common_options(name):
     assert found.cost == "model"
     assert found.summary
     assert "\n" not in found.summary
-    parameters = inspect.signature(found).parameters
-    assert {"model", "device", "dtype", "batch_size"} <= set(parameters)
-    assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values())
+    assert {"model", "device", "dtype", "batch_size"} <= set(option_names(found))
     assert create(name, {"device": "cpu", "batch_size": 2}).identity()["name"] == name
+
+
+def test_options_handed_on_are_named_once_and_a_wrong_one_is_refused():
+    assert option_names(scorer_class("summac_conv")) == [
+        *("model", "weights", "device", "dtype", "batch_size", "labels", "max_length")
+    ]
+    assert option_names(scorer_class("number_precision")) == []
+    with pytest.raises(UsageError, match="did you mean 'weights'"):
+        create("summac_conv", {"weight": "x"})
 
 
 @pytest.mark.parametrize("name", NEURAL)

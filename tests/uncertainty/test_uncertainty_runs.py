@@ -15,7 +15,7 @@ from halueval.errors import IncompleteError, ModelError, UsageError
 from halueval.job import RunSettings
 from halueval.schema import Draw, FailedResponse, GenerationRequest, LoglikelihoodRequest, Outcome, Score
 from halueval.uncertainty.measures import MEASURES, NO_FILTERED, ONE_DRAW, SILENT, uncertainties
-from halueval.uncertainty.settings import NO_ENCODER, UncertaintySettings, settings_with_encoder
+from halueval.uncertainty.settings import NO_ENCODER, UncertaintySettings, make_settings
 
 
 def run(tmp_path, model=None, settings=SETTINGS, out="out", **options):
@@ -250,9 +250,9 @@ def test_the_encoder_or_why_there_is_none(monkeypatch):
         raise ModelError("not to be had")
 
     monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda: (encode, "abc"))
-    assert settings_with_encoder(10, 1.0).identity()["encoder"] == "abc"
+    assert make_settings(10, 1.0).identity()["encoder"] == "abc"
     monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)
-    lacking = settings_with_encoder(10, 1.0)
+    lacking = make_settings(10, 1.0)
     assert (lacking.encode, lacking.no_encoder) == (None, f"{NO_ENCODER}: not to be had")
     assert lacking.identity()["encoder"] is None
 
@@ -260,7 +260,7 @@ def test_the_encoder_or_why_there_is_none(monkeypatch):
 @pytest.mark.parametrize(("number", "temperature"), [(0, 1.0), (3, 0.0), (3, math.nan), (3, math.inf), (3, -1.0)])
 def test_draws_that_are_none_are_refused(number, temperature):
     with pytest.raises(UsageError, match="--num-draws"):
-        settings_with_encoder(number, temperature)
+        make_settings(number, temperature)
 
 
 def test_rounding_of_vectors_puts_nothing_in_order():

@@ -74,13 +74,12 @@ def test_a_small_model_end_to_end(models, tmp_path, invoke, without_encoder):
     assert "uncertainty of right answers" in invoke(*arguments, "--uncertainty", "--num-draws", 3).stdout
 
 
-@pytest.mark.parametrize("option", [("--num-draws", 3), ("--draw-temperature", 0.5)])
+@pytest.mark.parametrize("option", [("--num-draws", 3), ("--draw-temperature", 0.5), ("--uncertainty-nli", "any")])
 def test_draws_without_uncertainty_are_refused(tmp_path, invoke, option):
     done = invoke("run", "-m", "any", "-t", write_task(tmp_path), "-o", tmp_path / "out", *option)
     assert done.returncode == 2
-    assert (
-        done.stderr == "halueval: --num-draws and --draw-temperature need --uncertainty, which draws further answers\n"
-    )
+    said = "--num-draws, --draw-temperature and --uncertainty-nli need --uncertainty, which draws further answers"
+    assert done.stderr == f"halueval: {said}\n"
     assert not (tmp_path / "out").exists()
 
 

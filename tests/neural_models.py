@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from small_models import SMALL, build_tokenizer
+from small_models import build_tokenizer, save_bert, save_t5
 
 from halueval.consistency.local_model import Scored
 
@@ -25,53 +25,14 @@ def text(seed: int, sentences: int, words: int = 6) -> str:
 
 
 def save_pairs(directory: Path, labels=NLI, *, window: int = 64, seed: int = 0) -> Path:
-    """A two-layer BERT over pairs, framed as `<s> premise </s> hypothesis </s>`."""
-    import torch
-    from transformers import BertConfig, BertForSequenceClassification
-
-    tokenizer = build_tokenizer(bos="<s>", eos="</s>", post="<s> $A </s>")
-    torch.manual_seed(seed)
-    config = BertConfig(
-        **SMALL,
-        vocab_size=len(tokenizer),
-        max_position_embeddings=window,
-        pad_token_id=tokenizer.pad_token_id,
-        id2label=dict(enumerate(labels)),
-        label2id={label: i for i, label in enumerate(labels)},
-        initializer_range=0.3,
-    )
-    BertForSequenceClassification(config).eval().save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return directory
+    """A two-layer BERT over pairs with the classes of inference."""
+    return save_bert(directory, labels, window=window, seed=seed)
 
 
 def save_flan(directory: Path) -> Path:
     """A two-layer T5 whose head is its own, as FLAN-T5's is, and small, so that probabilities are not 0 or 1."""
-    import torch
-    from transformers import T5Config, T5ForConditionalGeneration
-
-    tokenizer = build_tokenizer(bos=None, eos="</s>", post="$A </s>")
-    torch.manual_seed(1)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=8,
-        d_ff=64,
-        num_layers=2,
-        num_heads=4,
-        feed_forward_proj="gated-gelu",
-        tie_word_embeddings=False,
-        pad_token_id=tokenizer.pad_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        decoder_start_token_id=tokenizer.pad_token_id,
-        initializer_factor=3.0,
-    )
-    model = T5ForConditionalGeneration(config).eval()
-    with torch.no_grad():
-        model.lm_head.weight.mul_(0.1)
-    model.save_pretrained(directory)
-    tokenizer.save_pretrained(directory)
-    return directory
+    more = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+    return save_t5(directory, seed=1, window=None, head_scale=0.1, **more)
 
 
 def save_token_classifier(directory: Path, *, prefix: str = "t5.", gated: bool = True, classes: int = 2) -> Path:

@@ -1,0 +1,150 @@
+"""Columns of the board, the cells of a run, their mean over tasks, and how far they order models."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from halueval.leaderboard.board import Cell, Column
+from halueval.schema import Kind
+from halueval.stats.intervals import Z_95
+
+HALLUCINATION, CONSISTENCY, ANSWERED, ACCURACY = "hallucination_rate", "consistency", "answer_rate", "accuracy"
+ECE, BITS, LENGTH = "ece", "bits_per_byte", "response_words"
+
+COLUMNS = (
+    Column(
+        HALLUCINATION, "Hallucination rate", "share", False, "hallucinated of the answered; read it beside answer rate"
+    ),
+    Column(
+        CONSISTENCY, "Factual consistency", "share", True, "how well summaries follow from their sources, by `lite`"
+    ),
+    Column(ANSWERED, "Answer rate", "share", None, "answered of all; a model that answers little hallucinates little"),
+    Column(ACCURACY, "Accuracy / F1", "share", True, "the main figure of question answering and classification"),
+    Column(ECE, "ECE", "number", False, "expected calibration error of the answered"),
+    Column(BITS, "Bits per byte", "number", False, "of plain text; comparable across tokenizers"),
+    Column(LENGTH, "Length", "number", None, "mean words of an answer"),
+)
+"""In the order in which they are printed."""
+
+BY_KEY = {column.key: column for column in COLUMNS}
+RANKED = tuple(column.key for column in COLUMNS if column.higher_is_better is not None)
+
+
+def metric_of(column: str, kind: str, primary: str) -> str | None:
+    """The figure of `run.json` that a column shows for a task; None where it shows none."""
+    if column == ACCURACY:
+        return primary if kind in (Kind.QA, Kind.CLASSIFICATION) else None
+    if column == BITS:
+        return BITS if kind == Kind.LANGUAGE_MODELING else None
+    if column == ANSWERED and kind == Kind.LANGUAGE_MODELING:
+        return None
+    return column
+
+
+def cells_of(record: Mapping[str, Any]) -> dict[str, Cell]:
+    """The cells of a run by column, those that its task has."""
+    task = record["task"]
+    out = {}
+    for column in COLUMNS:
+        name = metric_of(column.key, task["kind"], task["primary_metric"])
+        if name in record["metrics"]:
+            out[column.key] = _cell(task["name"], str(name), record["metrics"][name])
+    return out
+
+
+def _cell(task: str, name: str, metric: Mapping[str, Any]) -> Cell:
+    reason = ""
+    if metric["value"] is None:
+        reasons = metric.get("unscored_reasons") or {}
+        reason = max(reasons, key=lambda key: (reasons[key], key), default="no sample could be scored")
+    elif metric["ci_low"] is None:
+        reason = metric.get("ci_reason") or "no interval"
+    return Cell(
+        value=metric["value"],
+        ci_low=metric["ci_low"],
+        ci_high=metric["ci_high"],
+        n_scored=metric["n_scored"],
+        n_unscored=metric["n_unscored"],
+        metrics={task: name},
+        reason=reason,
+    )
+
+
+def mean_cell(column: Column, cells: Mapping[str, Cell | None]) -> Cell:
+    """The mean of a column over tasks, each counting the same.
+
+    Tasks have samples of their own, so the variances add up: the standard error is √(Σ s²)/k, s the error that each
+    interval stands for (its width over 2 · 1.96). Ends are cut at what a share can be.
+
+    Args:
+        column: which.
+        cells: by task; None where the model's run has no such figure.
+
+    Returns:
+        A cell without a value, and the reason, where a task has none: a mean over fewer tasks would be of other work.
+    """
+    metrics = {task: name for cell in cells.values() if cell for task, name in cell.metrics.items()}
+    scored = sum(cell.n_scored for cell in cells.values() if cell)
+    unscored = sum(cell.n_unscored for cell in cells.values() if cell)
+    values: list[float] = []
+    errors: list[float] = []
+    without = ""
+    for task, cell in cells.items():
+        if cell is None or cell.value is None:
+            why = cell.reason if cell else "its run has no such figure"
+            return Cell(None, None, None, scored, unscored, metrics, f"no value on {task}: {why}")
+        values.append(cell.value)
+        if cell.ci_low is None or cell.ci_high is None:
+            without = without or f"no interval on {task}: {cell.reason}"
+        else:
+            errors.append((cell.ci_high - cell.ci_low) / (2 * Z_95))
+    mean = math.fsum(values) / len(values)
+    if without:
+        return Cell(mean, None, None, scored, unscored, metrics, without)
+    half = Z_95 * math.sqrt(math.fsum(error**2 for error in errors)) / len(values)
+    low, high = mean - half, mean + half
+    if column.unit == "share":
+        low, high = max(0.0, low), min(1.0, high)
+    if len(values) == 1:
+        only = next(cell for cell in cells.values() if cell)
+        low, high = only.ci_low or low, only.ci_high or high
+    return Cell(mean, low, high, scored, unscored, metrics)
+
+
+def with_ranks(column: Column, cells: Sequence[Cell | None]) -> list[Cell | None]:
+    """Cells of one column with their ranks.
+
+    A rank is one more than the number of models whose interval lies wholly on the better side. So models whose
+    intervals overlap with the best's share rank 1, and no two ranks are told apart by less than their intervals; that
+    two tied models may differ by a third that beats one of them is what their ranks then say.
+    """
+    known = [cell for cell in cells if cell and cell.value is not None]
+    if column.higher_is_better is None or len(known) < 2:
+        return list(cells)
+    out: list[Cell | None] = []
+    for cell in cells:
+        if cell is None or cell.value is None:
+            out.append(cell)
+            continue
+        better = sum(_is_better(other, cell, higher=column.higher_is_better) for other in known if other is not cell)
+        out.append(replace(cell, rank=1 + better))
+    return out
+
+
+def _is_better(one: Cell, other: Cell, *, higher: bool) -> bool:
+    """Whether the interval of `one` lies wholly on the better side of that of `other`."""
+    ends = one.ci_low, one.ci_high, other.ci_low, other.ci_high
+    if any(end is None for end in ends):
+        return False
+    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
+    return low > other_high if higher else high < other_low
+
+
+def order(column: Column, cell: Cell | None) -> tuple[int, float]:
+    """Sorts the best first and those without a value last."""
+    if cell is None or cell.value is None:
+        return 1, 0.0
+    return 0, -cell.value if column.higher_is_better else cell.value

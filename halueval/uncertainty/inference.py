@@ -1,0 +1,89 @@
+"""The NLI model of `--uncertainty-nli`: entailment for clusters of meaning, contradiction for SelfCheckGPT."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from halueval.consistency.pair_classifier import PairClassifier
+from halueval.errors import ModelError
+from halueval.schema import FailedResponse
+
+REMEMBERED = 100_000
+"""Pairs whose probabilities are kept: both forms of semantic entropy ask the same ones."""
+
+
+class NoInferenceError(ValueError):
+    """A pair that the model cannot judge, with the reason."""
+
+
+class InferenceModel:
+    """Any sequence-classification NLI model; which output means what is read from its configuration.
+
+    Args:
+        model: directory with safetensors, hub id, or name of a model card.
+        device: as `--device`.
+        dtype: `float32`, `bfloat16`, `float16` or `auto`.
+        labels: what the outputs mean, in their order, where the configuration does not say.
+    """
+
+    def __init__(
+        self, model: str, *, device: str = "auto", dtype: str = "float32", labels: str | Sequence[str] | None = None
+    ) -> None:
+        self._name = model
+        self._classifier = PairClassifier(model, scorer="--uncertainty-nli", device=device, dtype=dtype, labels=labels)
+        self._known: dict[tuple[str, str], tuple[float, ...] | FailedResponse] = {}
+
+    def check(self) -> None:
+        """Load the model, so that a wrong one is told before any work is done.
+
+        Raises:
+            ModelError: it cannot be had, has no classification head, or cannot tell contradiction from neutral.
+        """
+        roles = self._classifier.roles
+        if "contradiction" not in roles:
+            raise ModelError(
+                f"model {self._name}: its outputs are {', '.join(roles)}; --uncertainty-nli needs P(contradiction): "
+                "name a model with entailment, neutral and contradiction"
+            )
+
+    @property
+    def digest(self) -> str:
+        """Of the weights."""
+        return self._classifier.local.located.weights_sha256
+
+    def entails(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
+        """For each premise and hypothesis whether entailment is the likeliest class; a tie is none.
+
+        Raises:
+            NoInferenceError: a hypothesis fills the window, or memory ran out.
+        """
+        at = self._classifier.roles.index("entailment")
+        return [all(row[at] > value for i, value in enumerate(row) if i != at) for row in self._probabilities(pairs)]
+
+    def contradiction(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """For each pair P(contradiction) / (P(contradiction) + P(entailment)), ½ where both are 0.
+
+        Raises:
+            NoInferenceError: as in `entails`.
+        """
+        roles = self._classifier.roles
+        against, for_it = roles.index("contradiction"), roles.index("entailment")
+        out = []
+        for row in self._probabilities(pairs):
+            both = row[against] + row[for_it]
+            out.append(row[against] / both if both else 0.5)
+        return out
+
+    def _probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:
+        if len(self._known) > REMEMBERED:
+            self._known.clear()
+        new = list(dict.fromkeys(pair for pair in pairs if pair not in self._known))
+        for pair, answer in zip(new, self._classifier.probabilities(new) if new else (), strict=True):
+            self._known[pair] = answer if isinstance(answer, FailedResponse) else answer.probabilities
+        found = []
+        for pair in pairs:
+            row = self._known[pair]
+            if isinstance(row, FailedResponse):
+                raise NoInferenceError(f"the NLI model cannot judge a pair: {row.reason}")
+            found.append(row)
+        return found

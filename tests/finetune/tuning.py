@@ -1,0 +1,60 @@
+"""A small task of invented facts and recipes on it, for the tests of fine-tuning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+RELATIONS = {
+    "capital": ("What is the capital of {}?", ["Arl", "Bem", "Cor", "Dun", "Esk", "Fim", "Gol", "Hup"]),
+    "metal": ("Which metal has the symbol {}?", ["Xa", "Xb", "Xc", "Xd", "Xe", "Xf", "Xg", "Xh"]),
+}
+
+
+def write_task(directory: Path, name: str = "little") -> Path:
+    """A task of sixteen facts in two relations."""
+    directory.mkdir(parents=True, exist_ok=True)
+    rows = [
+        {"relation": relation, "question": question.format(subject), "answer": f"{subject}ton", "aliases": []}
+        for relation, (question, subjects) in RELATIONS.items()
+        for subject in subjects
+    ]
+    (directory / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = directory / f"{name}.yaml"
+    path.write_text(
+        f"task: {name}\nkind: qa\noutput_type: generate_until\nsource: {name}.jsonl\n"
+        "columns: [relation, question, answer, aliases]\n"
+        'doc_to_text: "Q: {{question}}\\nA:"\ndoc_to_target: "{{ [answer] + aliases }}"\n'
+        'generation_kwargs: {until: ["\\n"], max_gen_toks: 6}\nprimary_metric: exact_match\ngroup_by: [relation]\n'
+    )
+    return path
+
+
+def values(**changes):
+    """A recipe on invented facts of that task that trains a few steps."""
+    return {
+        "name": "little-recipe",
+        "data": {"kind": "new-knowledge", "task": "little", "facts": 12, "invented": True, "relations": ["capital"]},
+        "epochs": 2,
+        "batch_size": 4,
+        "learning_rate": 0.003,
+        "evaluate": ["little"],
+        **changes,
+    }
+
+
+def write_labels(path: Path, task: Path, weights: str, known: int) -> Path:
+    """Probe labels of the task: the first `known` facts of each relation HighlyKnown, the rest Unknown."""
+    from halueval.dataset import load_data
+    from halueval.prompt import build_samples
+    from halueval.registry import Registry
+
+    spec = Registry().task(str(task))
+    samples = build_samples(spec, load_data(spec, base=task.parent), num_fewshot=0, seed=0, limit=None)
+    lines = []
+    for sample in samples:
+        position = sum(1 for other in samples[: samples.index(sample)] if other.group == sample.group)
+        label = "HighlyKnown" if position < known else "Unknown"
+        lines.append({"doc_hash": sample.doc_hash, "known_class": label, "weights_sha256": weights})
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path

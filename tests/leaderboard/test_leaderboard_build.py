@@ -1,0 +1,219 @@
+"""Which runs count, what stands in the cells, and what the ranks claim."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_runs import metric, write_run
+
+from halueval.errors import ConfigError, DataError, UsageError
+from halueval.leaderboard.board import Cell
+from halueval.leaderboard.build import build_board
+from halueval.leaderboard.cells import BY_KEY, mean_cell, with_ranks
+from halueval.leaderboard.settings import BoardSpec, read_spec
+
+
+def board(root, **spec):
+    return build_board([root], BoardSpec(**spec))
+
+
+def left_out(made):
+    return {item.path: (item.problem, item.reason) for item in made.excluded}
+
+
+def cell(value, low, high):
+    return Cell(value, low, high, 10, 0, {"t": "m"})
+
+
+def test_models_stand_best_first_and_overlapping_intervals_share_a_rank(tmp_path):
+    write_run(tmp_path, "worst", rate=(0.9, 0.8, 0.95))
+    write_run(tmp_path, "middle", rate=(0.5, 0.3, 0.7))
+    write_run(tmp_path, "best", rate=(0.3, 0.2, 0.4))
+    (task,) = board(tmp_path).tasks
+    assert [entry.model for entry in task.entries] == ["best", "middle", "worst"]
+    assert [entry.cells["hallucination_rate"].rank for entry in task.entries] == [1, 1, 3]
+    assert [entry.cells["answer_rate"].rank for entry in task.entries] == [None] * 3
+
+
+def test_ranks_count_models_that_are_wholly_better_by_hand():
+    # a beats c; b overlaps both: a 1, b 1, c 2.
+    column = BY_KEY["accuracy"]
+    cells = [cell(0.8, 0.7, 0.9), cell(0.65, 0.5, 0.75), cell(0.5, 0.4, 0.6)]
+    assert [c.rank for c in with_ranks(column, cells)] == [1, 1, 2]
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.3)), min_size=2, max_size=8), st.randoms())
+def test_ranks_do_not_depend_on_the_order_and_never_contradict_an_interval(values, random):
+    column = BY_KEY["hallucination_rate"]
+    cells = [cell(v, v - w, v + w) for v, w in values]
+    ranked = with_ranks(column, cells)
+    for one in ranked:
+        for other in ranked:
+            if one.ci_high < other.ci_low:
+                assert one.rank < other.rank
+    pairs = list(zip(cells, [c.rank for c in ranked], strict=True))
+    random.shuffle(pairs)
+    assert [c.rank for c in with_ranks(column, [c for c, _ in pairs])] == [rank for _, rank in pairs]
+
+
+def test_a_mean_over_tasks_adds_their_variances():
+    made = mean_cell(BY_KEY["hallucination_rate"], {"a": cell(0.2, 0.1, 0.3), "b": cell(0.6, 0.4, 0.8)})
+    half = math.sqrt(0.1**2 + 0.2**2) / 2
+    assert (made.value, made.ci_low, made.ci_high) == pytest.approx((0.4, 0.4 - half, 0.4 + half))
+    assert made.n_scored == 20
+
+
+def test_a_mean_lacks_what_one_task_lacks():
+    none = Cell(None, None, None, 0, 5, {"b": "m"}, "abstained")
+    made = mean_cell(BY_KEY["hallucination_rate"], {"a": cell(0.2, 0.1, 0.3), "b": none})
+    assert (made.value, made.reason) == (None, "no value on b: abstained")
+    bare = mean_cell(BY_KEY["hallucination_rate"], {"a": cell(0.2, 0.1, 0.3), "b": cell(0.4, None, None)})
+    assert (bare.value, bare.ci_low) == (pytest.approx(0.3), None)
+    assert bare.reason.startswith("no interval on b")
+
+
+def test_the_mean_of_one_task_is_that_task():
+    made = mean_cell(BY_KEY["hallucination_rate"], {"a": cell(0.2, 0.05, 0.5)})
+    assert (made.value, made.ci_low, made.ci_high) == (0.2, 0.05, 0.5)
+
+
+def test_no_rank_comes_from_tasks_that_others_lack(tmp_path):
+    for model in ("alpha", "beta"):
+        write_run(tmp_path, model, "one", rate=(0.4, 0.3, 0.5))
+        write_run(tmp_path, model, "two", rate=(0.4, 0.3, 0.5))
+    write_run(tmp_path, "lucky", "one", rate=(0.1, 0.05, 0.2))
+    made = board(tmp_path)
+    assert [entry.model for entry in made.overall.entries] == ["alpha", "beta"]
+    assert made.overall.absent == {"lucky": "has no run of two"}
+    assert made.overall.tasks["hallucination_rate"] == ("one", "two")
+    assert [entry.model for entry in made.tasks[0].entries] == ["lucky", "alpha", "beta"]
+
+
+def test_the_newest_run_of_a_task_counts(tmp_path):
+    old = write_run(tmp_path, finished="2026-01-01T00:00:00+00:00", rate=(0.9, 0.8, 0.95))
+    write_run(tmp_path, finished="2026-02-01T00:00:00+00:00", rate=(0.2, 0.1, 0.3))
+    made = board(tmp_path)
+    assert made.tasks[0].entries[0].cells["hallucination_rate"].value == 0.2
+    assert left_out(made)[old.relative_to(tmp_path).as_posix()][0] == "superseded"
+
+
+def test_a_name_that_stood_for_two_weights_is_two_models(tmp_path):
+    write_run(tmp_path, weights="a" * 64)
+    write_run(tmp_path, weights="b" * 64)
+    assert [model.key for model in board(tmp_path).models] == ["alpha@aaaaaaaa", "alpha@bbbbbbbb"]
+
+
+def test_runs_of_another_setup_are_left_out_with_what_differs(tmp_path):
+    write_run(tmp_path, "alpha")
+    write_run(tmp_path, "beta")
+    odd = write_run(tmp_path, "gamma", num_fewshot=0)
+    made = board(tmp_path)
+    assert [model.key for model in made.models] == ["alpha", "beta"]
+    assert left_out(made) == {
+        odd.relative_to(tmp_path).as_posix(): ("mismatch", "differs in num_fewshot 0 (the board's: 4)")
+    }
+
+
+def test_limited_and_dirty_runs_are_left_out_unless_asked_for(tmp_path):
+    write_run(tmp_path, "short", limit=20)
+    write_run(tmp_path, "changed", dirty=True)
+    made = board(tmp_path)
+    assert made.tasks == ()
+    assert made.overall is None
+    assert sorted(problem for problem, _ in left_out(made).values()) == ["dirty", "limited"]
+    asked = build_board([tmp_path], BoardSpec(), include=["limited", "dirty"])
+    assert asked.included == ("limited", "dirty")
+    assert len(asked.models) == 1  # the two differ in their limit, which is a setup
+    assert [entry.model for entry in board(tmp_path, limit=20).tasks[0].entries] == ["short"]
+
+
+def test_only_what_can_be_let_through_can_be_included(tmp_path):
+    with pytest.raises(UsageError, match="--include truncated: only limited and dirty runs"):
+        build_board([tmp_path], BoardSpec(), include=["truncated"])
+
+
+def test_broken_runs_are_named_and_the_rest_is_built(tmp_path):
+    good = write_run(tmp_path, "good")
+    record = json.loads((good / "run.json").read_text())
+    cases = {
+        "schema": {**record, "schema_version": 99},
+        "no-metrics": {k: v for k, v in record.items() if k != "metrics"},
+        "bad-metric": {**record, "metrics": {"exact_match": {"value": 1}}},
+        "list": [1],
+    }
+    for name, content in cases.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps(content))
+    (tmp_path / "not-json").mkdir()
+    (tmp_path / "not-json" / "run.json").write_text("{")
+    (tmp_path / "unfinished").mkdir()
+    (tmp_path / "unfinished" / "samples.jsonl").write_text("{}\n")
+    cut = write_run(tmp_path, "cut")
+    (cut / "samples.jsonl").write_bytes((cut / "samples.jsonl").read_bytes()[:-10])
+    twin = write_run(tmp_path, "good", directory=tmp_path / "twin", run_id=record["run_id"])
+    (tmp_path / "loop").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    made = board(tmp_path)
+    assert [model.key for model in made.models] == ["good"]
+    reasons = left_out(made)
+    assert reasons["schema"] == ("schema", "run.json is of schema version 99; this halueval reads 1")
+    assert reasons["list"][0] == "schema"
+    assert reasons["no-metrics"] == ("unreadable", "run.json has no metrics")
+    assert reasons["bad-metric"] == ("unreadable", "run.json has no metrics.exact_match with a value and an interval")
+    assert reasons["not-json"][0] == "unreadable"
+    assert reasons["unfinished"][0] == "unfinished"
+    assert reasons[cut.relative_to(tmp_path).as_posix()] == (
+        "truncated",
+        "samples.jsonl has 19 whole lines of 20; run it again",
+    )
+    assert reasons[twin.name] == ("duplicate", f"has the run id of {good.relative_to(tmp_path).as_posix()}")
+    assert reasons["loop"] == ("link", "a link to a directory that it lies in")
+    assert reasons["gone"][0] == "link"
+    assert len(reasons) == 10
+
+
+def test_samples_that_were_changed_are_found_when_asked(tmp_path):
+    run = write_run(tmp_path)
+    text = (run / "samples.jsonl").read_bytes()
+    (run / "samples.jsonl").write_bytes(text.replace(b'"7"', b'"8"'))
+    assert board(tmp_path).excluded == ()
+    (item,) = build_board([tmp_path], verify=True).excluded
+    assert item.reason == "samples.jsonl is missing or was changed after the run"
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    with pytest.raises(DataError, match="no such directory of results"):
+        build_board([tmp_path / "nowhere"])
+
+
+def test_lineage_and_family_come_from_the_base(tmp_path):
+    write_run(tmp_path, "smollm2-135m")
+    write_run(tmp_path, "tuned", base="smollm2-135m")
+    write_run(tmp_path, "twice", base="tuned")
+    made = board(tmp_path)
+    assert made.pairs == (("smollm2-135m", "tuned"), ("tuned", "twice"))
+    assert {model.family for model in made.models} == {"smollm2"}
+    assert {model.size for model in made.models} == {"< 0.5B"}
+
+
+def test_tasks_stand_by_kind_and_language_models_have_their_own_column(tmp_path):
+    write_run(tmp_path, "alpha", "text", kind="language_modeling", rate=(1.1, 1.0, 1.2))
+    write_run(tmp_path, "alpha", "facts", more_metrics={"ece": metric(0.2, 0.1, 0.3, better=False)})
+    made = board(tmp_path)
+    assert [(task.task, task.columns) for task in made.tasks] == [
+        ("facts", ("hallucination_rate", "answer_rate", "accuracy", "ece")),
+        ("text", ("bits_per_byte",)),
+    ]
+    assert made.tasks[0].entries[0].cells["accuracy"].metrics == {"facts": "exact_match"}
+
+
+def test_settings_come_from_the_results_and_misspelt_keys_are_told(tmp_path):
+    assert read_spec(None, [tmp_path]) == BoardSpec()
+    (tmp_path / "leaderboard.yaml").write_text("title: Ours\nlimit: 50\ntasks: [facts]\n")
+    spec = read_spec(None, [tmp_path])
+    assert (spec.title, spec.limit, spec.tasks) == ("Ours", 50, ["facts"])
+    (tmp_path / "leaderboard.yaml").write_text("titel: Ours\n")
+    with pytest.raises(ConfigError, match=r"unknown key 'titel'.*title"):
+        read_spec(None, [tmp_path])

@@ -1,0 +1,1 @@
+"""A task about moons and a figure of hedging, for halueval."""
