@@ -140,4 +140,5 @@ def ascend(delta: torch.Tensor, gradient: torch.Tensor, step_size: float, radius
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:
-    return values.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
+    length: torch.Tensor = values.flatten(1).norm(dim=1).clamp(min=1e-12)
+    return length[:, None, None]
