@@ -58,8 +58,8 @@ class R3F(Arm):
         p, _ = targets.target_logits(outputs.logits, inputs["labels"], shifted=shifted)
         q, _ = targets.target_logits(noisy, inputs["labels"], shifted=shifted)
         symmetric = targets.divergence(p, q) + targets.divergence(q, p)
-        total: torch.Tensor = loss + self.settings.weight * targets.per_target(symmetric, len(p), num_items)
-        return total
+        weight: float = self.settings.weight
+        return loss + weight * targets.per_target(symmetric, len(p), num_items)
 
 
 class FreeLBSettings(Settings):
@@ -134,11 +134,10 @@ def ascend(delta: torch.Tensor, gradient: torch.Tensor, step_size: float, radius
         step_size: α.
         radius: ε.
     """
-    moved: torch.Tensor = delta + step_size * gradient / _norm(gradient)
-    inside: torch.Tensor = moved * (radius / _norm(moved)).clamp(max=1.0)
-    return inside
+    moved = delta + step_size * gradient / _norm(gradient)
+    return moved * (radius / _norm(moved)).clamp(max=1.0)
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:
-    length: torch.Tensor = values.flatten(1).norm(dim=1).clamp(min=1e-12)
-    return length[:, None, None]
+    lengths: torch.Tensor = values.flatten(1).norm(dim=1).clamp(min=1e-12)  # type: ignore[no-untyped-call]  # torch's
+    return lengths[:, None, None]
