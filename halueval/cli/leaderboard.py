@@ -109,13 +109,8 @@ def leaderboard(
     if html_to is not None:
         _write_site(board, html_to, quiet=quiet)
     if not quiet:
-<<<<<<< HEAD
         if not targets and html_to is None:
-            click.echo(render_leaderboard(board, details=False), nl=False)
-=======
-        if not targets:
             _print(render_leaderboard(board, details=False))
->>>>>>> h-board
         for line in excluded_lines(board.excluded):
             click.echo(f"left out: {line}", err=True)
     return 1 if any(stale) else 0
