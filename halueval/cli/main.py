@@ -17,6 +17,7 @@ from halueval.errors import HaluevalError
 COMMANDS = {
     "run": "Run models on tasks and store figures with their uncertainty.",
     "diff": "Compare a candidate with its base, sample by sample.",
+    "explain": "Show what goes together with induced hallucination.",
     "validate-scorer": "Hold consistency scorers against human annotations.",
     "calibrate": "Measure how far a run's confidences can be trusted, before and after repair.",
     "pull": "Fetch models and data ahead of time.",
