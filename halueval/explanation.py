@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
+from halueval.backends.base import Backend
 from halueval.compare.figures import Engine
 from halueval.compare.find import find_runs, match, of_one_model
 from halueval.compare.table import Table, compare_all
@@ -17,7 +18,7 @@ from halueval.explaining.distribution import MAX_TEXTS, Encode, draw
 from halueval.explaining.items import items_of
 from halueval.explaining.likelihood import nll_measures, no_forgetting, no_nll, requests_for
 from halueval.explaining.models import Found, find_model
-from halueval.explaining.passes import answer_all, behaviour, neutral_texts, open_backend
+from halueval.explaining.passes import Bar, answer_all, behaviour, neutral_texts, open_backend
 from halueval.explaining.record import (
     ASSOCIATION,
     EXPLAIN_SCHEMA_VERSION,
@@ -29,7 +30,7 @@ from halueval.explaining.record import (
 )
 from halueval.explaining.statements import model_statements, task_statements
 from halueval.explaining.tasks import adjust, answer_of, task_explanation
-from halueval.explaining.training import TrainingData, find_training, read_training, recorded_digest
+from halueval.explaining.training import TrainingData, choose_training, read_training
 from halueval.explaining.weights import no_weights, weight_changes
 from halueval.job import Observer, SilentObserver
 from halueval.registry import Registry
@@ -103,7 +104,8 @@ def explain(
         neutral_texts(settings.neutral, settings.neutral_texts, registry)  # a bad file is told before any work
     table, runs, notes = _compare(base, candidate, Path(results), settings)
     found = _find(runs, registry, settings)
-    training, info = _training(given, found[1], notes)
+    training, info, remarks = choose_training(given, found[1].directory)
+    notes += remarks
     work = _Work(table, runs, found, training, info, registry, settings, notes)
     return Explanation(work.record())
 
@@ -135,34 +137,6 @@ def _find(runs: tuple[Run, Run], registry: Registry, settings: Settings) -> tupl
 
 def _candidate(model: dict[str, object], registry: Registry, settings: Settings) -> Found:
     return find_model(model, "candidate", registry, given=settings.candidate_model, adapter=settings.candidate_adapter)
-
-
-def _training(
-    given: TrainingData | None, candidate: Found, notes: list[str]
-) -> tuple[TrainingData | None, TrainingInfo]:
-    """The training data, given or found beside the candidate's weights and held against their record."""
-    directory = candidate.directory
-    recorded = None if directory is None else recorded_digest(directory)
-    data, reason = given, ""
-    if data is None:
-        path = None if directory is None else find_training(directory)
-        if path is None:
-            reason = "no training data: none beside the candidate's weights" if directory else "no training data"
-            reason += "; name it with --train-data"
-        else:
-            data = read_training(path, "beside the candidate's weights")
-            if recorded is not None and data.sha256 != recorded:
-                data, reason = None, f"{path} is not the data that the fine-tuning's record names; give --train-data"
-    elif recorded is not None and data.sha256 != recorded:
-        notes.append("the training data given is not, row by row, what the fine-tuning's record names")
-    info: TrainingInfo = {
-        "reason": reason or None,
-        "path": None if data is None else str(data.path),
-        "sha256": None if data is None else data.sha256,
-        "n": 0 if data is None else len(data.texts),
-        "found": "" if data is None else data.found,
-    }
-    return data, info
 
 
 @dataclass(slots=True)
@@ -253,7 +227,7 @@ class _Work:
             return no_weights(self._not_found())
         if base.adapter is not None:
             return no_weights("the base has an adapter of its own")
-        bar = _Bar(self.settings.observer)
+        bar = Bar(self.settings.observer)
         try:
             if candidate.adapter is None:
                 return weight_changes(base.directory, candidate.directory, bar)
@@ -270,6 +244,8 @@ class _Work:
             for task in tasks.values():
                 if self.training is not None:
                     task["distribution"].update(no_nll(self.found[0].reason))
+            return self._no_behaviour(self._not_found()), ""
+        if candidate is None and self.training is None:
             return self._no_behaviour(self._not_found()), ""
         kinds = {located.architecture for located in (base, candidate) if located is not None}
         dtype = [
@@ -295,10 +271,7 @@ class _Work:
     def _no_behaviour(self, reason: str) -> dict[str, Measure]:
         return {**no_forgetting(reason), **no_kl(reason)}
 
-    def _likelihoods(self, backend: object, tasks: dict[str, TaskExplanation]) -> None:
-        from halueval.backends.base import Backend
-
-        assert isinstance(backend, Backend)
+    def _likelihoods(self, backend: Backend, tasks: dict[str, TaskExplanation]) -> None:
         if self.training is None:
             return
         texts = draw(self.training.texts, self.settings.seed, NLL_TEXTS)
@@ -314,23 +287,3 @@ class _Work:
         answers = answer_all(backend, wanted, "base · training data and tasks", self.settings.observer)
         for name, task in tasks.items():
             task["distribution"].update(nll_measures(training, parts[name], answers.__getitem__, kind))
-
-
-class _Bar:
-    """Turns "so many of so many done" into an observer's steps."""
-
-    def __init__(self, observer: Observer) -> None:
-        self.observer, self.done, self.begun = observer, 0, False
-
-    def __call__(self, done: int, total: int) -> None:
-        if not self.begun:
-            self.observer.begin("weights", total, 0)
-            self.begun = True
-        if done > self.done:
-            self.observer.advance(done - self.done)
-            self.done = done
-
-    def end(self) -> None:
-        """All tensors are done."""
-        if self.begun:
-            self.observer.end()

@@ -43,8 +43,8 @@ def items_of(samples: Sequence[PairedSample], num_fewshot: int) -> list[Item]:
     """
     return [
         Item(
-            question=sample["prompt"].rpartition("\n\n")[2] if num_fewshot else sample["prompt"],
-            target=sample["target"],
+            question=_whole(sample["prompt"].rpartition("\n\n")[2] if num_fewshot else sample["prompt"]),
+            target=_whole(sample["target"]),
             doc_hash=sample["doc_hash"],
             group=sample["group"],
             base=sample["base"]["state"],
@@ -52,3 +52,8 @@ def items_of(samples: Sequence[PairedSample], num_fewshot: int) -> list[Item]:
         )
         for sample in samples
     ]
+
+
+def _whole(text: str) -> str:
+    """Half a character (a lone surrogate) has no UTF-8 form, which tokenizers need."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -123,3 +123,24 @@ def _kl(base: HuggingFaceBackend, candidate: HuggingFaceBackend, texts: Sequence
 def _rows(backend: HuggingFaceBackend, texts: Sequence[str], most: int) -> list[list[int]]:
     before = backend.texts.prefix or [backend.texts.bare_prefix]
     return [[*before, *backend.texts.encode(text)][:most] for text in texts]
+
+
+class Bar:
+    """Turns "so many of so many done" into an observer's steps."""
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer, self.done, self.begun = observer, 0, False
+
+    def __call__(self, done: int, total: int) -> None:
+        """So many of so many are done."""
+        if not self.begun:
+            self.observer.begin("weights", total, 0)
+            self.begun = True
+        if done > self.done:
+            self.observer.advance(done - self.done)
+            self.done = done
+
+    def end(self) -> None:
+        """All tensors are done."""
+        if self.begun:
+            self.observer.end()

@@ -11,6 +11,7 @@ from typing import Any
 
 from halueval.datafile import read_rows
 from halueval.errors import DataError
+from halueval.explaining.record import TrainingInfo
 from halueval.schema import canonical_json
 
 RECORD_FILE = "finetune.json"
@@ -65,7 +66,8 @@ def _text(row: Mapping[str, Any], where: str) -> TrainingText:
         value = row.get(column)
         if value is not None and not isinstance(value, str):
             raise DataError(f"{where}: {column} is a {type(value).__name__}; it must be text")
-        values[column] = value or ""
+        # Half a character (a lone surrogate) has no UTF-8 form, which tokenizers need.
+        values[column] = (value or "").encode("utf-8", "replace").decode("utf-8")
     completion = values["completion"] or ("" if values["prompt"] else values["text"]) or values["label"]
     if not (values["prompt"] + completion).strip():
         has = ", ".join(sorted(row)) or "none"
@@ -103,3 +105,40 @@ def find_training(directory: Path) -> Path | None:
 def _home(directory: Path) -> Path | None:
     """The output directory of `halueval finetune`: the weights' own, or two above a checkpoint's."""
     return next((p for p in (directory, directory.parent.parent) if (p / RECORD_FILE).is_file()), None)
+
+
+def choose_training(
+    given: TrainingData | None, directory: Path | None
+) -> tuple[TrainingData | None, TrainingInfo, list[str]]:
+    """The training data: given, or found beside the candidate's weights and held against their record.
+
+    Args:
+        given: what the user named.
+        directory: of the candidate's weights, if they are at hand.
+
+    Returns:
+        The data, what the record says of it, and notes.
+
+    Raises:
+        DataError: a file beside the weights that cannot be read.
+    """
+    recorded = None if directory is None else recorded_digest(directory)
+    data, reason, notes = given, "", []
+    if data is not None:
+        if recorded is not None and data.sha256 != recorded:
+            notes.append("the training data given is not, row by row, what the fine-tuning's record names")
+    elif directory is None or (path := find_training(directory)) is None:
+        beside = "" if directory is None else ": none beside the candidate's weights"
+        reason = f"no training data{beside}; name it with --train-data"
+    else:
+        data = read_training(path, "beside the candidate's weights")
+        if data.sha256 != recorded:
+            data, reason = None, f"{path} is not the data that the fine-tuning's record names; give --train-data"
+    info: TrainingInfo = {
+        "reason": reason or None,
+        "path": None if data is None else str(data.path),
+        "sha256": None if data is None else data.sha256,
+        "n": 0 if data is None else len(data.texts),
+        "found": "" if data is None else data.found,
+    }
+    return data, info, notes
