@@ -28,6 +28,12 @@ PAGES = sorted(DOCS.rglob("*.md"))
 LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
 
 
+def read(path):
+    """A page without the leaderboard that `make leaderboard` writes into it."""
+    begin, end = "<!-- halueval:leaderboard:begin -->", "<!-- halueval:leaderboard:end -->"
+    return re.sub(f"{begin}.*?{end}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 def without_code(text):
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
@@ -148,13 +154,19 @@ def test_the_site_builds_strictly_and_asks_nothing_of_another_host(tmp_path):
 
 
 def blocks(path):
-    return re.findall(r"^```\w*\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```\w*\n(.*?)^```$", read(path), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_a_readme_has_a_place_for_the_leaderboard(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("halueval:leaderboard:begin") == text.count("halueval:leaderboard:end") == 1
 
 
 def test_both_readmes_have_the_same_code_headings_and_links():
     english, chinese = READMES
     assert blocks(chinese) == blocks(english)
-    texts = [without_code(path.read_text(encoding="utf-8")) for path in READMES]
+    texts = [without_code(read(path)) for path in READMES]
     headings = [re.findall(r"^(#+) ", text, re.MULTILINE) for text in texts]
     assert headings[1] == headings[0]
     links = [sorted(set(LINK.findall(text)) - {"README.md", "README.zh-CN.md"}) for text in texts]
@@ -164,9 +176,7 @@ def test_both_readmes_have_the_same_code_headings_and_links():
 
 
 def test_figures_are_the_same_in_both_readmes():
-    numbers = [
-        sorted(re.findall(r"\d+(?:[.,]\d+)*", without_code(path.read_text(encoding="utf-8")))) for path in READMES
-    ]
+    numbers = [sorted(re.findall(r"\d+(?:[.,]\d+)*", without_code(read(path)))) for path in READMES]
     assert numbers[1] == numbers[0]
 
 
