@@ -45,7 +45,9 @@ def write_run(
     **identity,
 ) -> Path:
     """Write a run; returns its directory."""
-    run_id = run_id or hashlib.sha256(f"{model}{task}{weights}{finished}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    run_id = (
+        run_id or hashlib.sha256(f"{model}{task}{weights}{finished}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    )
     directory = directory or root / model / task / run_id
     directory.mkdir(parents=True)
     samples = b"".join(json.dumps({"sample_id": str(i)}).encode() + b"\n" for i in range(rows))
