@@ -71,7 +71,7 @@ class HuggingFaceBackend:
             input_prefix=located.spec.input_prefix,
         )
         if located.adapter is not None:
-            self._check_adapter(str(located.adapter))
+            self.check_adapter(self.model, str(located.adapter))
         self.packed_layers = pack_products(self.model)
         self.family = self._family()
 
@@ -96,9 +96,10 @@ class HuggingFaceBackend:
         logger.warning(self.warnings[-1])
         return Padded(self.model, self.texts)
 
-    def _check_adapter(self, name: str) -> None:
+    def check_adapter(self, adapted: Any, name: str) -> None:
+        """Warn where an adapter changes nothing; `adapted` is the model with the adapter on it."""
         ids = self.tokenizer("The capital of France is Paris.", return_tensors="pt")["input_ids"]
-        if self.architecture == "classifier" or adapter_changes_logits(self.model, cast("torch.Tensor", ids)):
+        if self.architecture == "classifier" or adapter_changes_logits(adapted, cast("torch.Tensor", ids)):
             return
         self.warnings.append(
             f"adapter {name} changes no logit: the results are the base model's (was it trained, and for these "

@@ -27,22 +27,35 @@ ROWS = (16, 256)
 SIDE = 1024
 
 
-class PackedLinear(nn.Module):
+class PackedLinear(nn.Linear):
     """A linear layer whose weight lies in oneDNN's own order; for inference only.
 
+    It is torch's to those who ask (an adapter, for one, can be put on it), but has a weight that nobody can read.
+
     Args:
-        weight: shape (out, in), on a CPU.
+        weight: shape (out, in), or (in, out) where `transposed`; on a CPU.
         bias: shape (out,), or none.
+        transposed: whether weights come the other way round, as GPT-2's do.
     """
 
-    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None) -> None:
-        super().__init__()
-        self.out_features, self.in_features = weight.shape
-        with torch.no_grad():
-            packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), None)
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, *, transposed: bool = False) -> None:
+        nn.Module.__init__(self)  # torch's linear layer would draw a weight of its own
+        self.transposed = transposed
+        self.shape = tuple(weight.shape)
+        self.out_features, self.in_features = self.shape[::-1] if transposed else self.shape
         # A parameter, because models look for the device and the dtype of their weights among these.
-        self.weight = nn.Parameter(packed, requires_grad=False)
-        self.bias = bias
+        self.weight = nn.Parameter(self._packed(weight), requires_grad=False)
+        self.bias = bias  # type: ignore[assignment]  # none is as good as torch's own registered none
+
+    def _packed(self, weight: torch.Tensor) -> torch.Tensor:
+        plain = weight.detach().t() if self.transposed else weight.detach()
+        with torch.no_grad():
+            packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(plain.contiguous(), None)
+        return packed
+
+    def replace_weight(self, weight: torch.Tensor) -> None:
+        """Take another weight of the same shape, in the layer's dtype."""
+        self.weight = nn.Parameter(self._packed(weight.to(self.weight.dtype)), requires_grad=False)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         """Shape (…, in) to (…, out)."""
@@ -70,8 +83,7 @@ def pack_products(model: PreTrainedModel) -> int:
             if type(layer) not in (nn.Linear, Conv1D) or linear.weight.dtype != model.dtype:
                 continue
             if id(layer) not in packed:
-                weight = linear.weight.t() if isinstance(layer, Conv1D) else linear.weight
-                packed[id(layer)] = PackedLinear(weight, linear.bias)
+                packed[id(layer)] = PackedLinear(linear.weight, linear.bias, transposed=isinstance(layer, Conv1D))
             setattr(parent, name, packed[id(layer)])
             count += 1
     # What is left still lies in the file that the weights were mapped from, and would hold all of it in memory.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +24,23 @@ from halueval.source import Progress
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that is known before a model is loaded."""
+    """Everything that is known before a model is loaded; `facts` are the training examples before mitigations."""
 
     recipe: Recipe
     located: LocatedModel
+    facts: Sequence[Example]
     training: Sequence[Example]
     development: Sequence[Example]
     overlapping: int
     arms: Sequence[Arm]
     device: str
     seed: int
+
+    @property
+    def num_steps(self) -> int:
+        """Optimizer steps of the whole training, where no example is dropped for its length and nothing stops it."""
+        batches = math.ceil(len(self.training) / self.recipe.batch_size)
+        return math.ceil(batches / self.recipe.gradient_accumulation) * self.recipe.epochs
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -82,8 +90,8 @@ def prepare(
     drawn_from = Protected([]) if allow_overlap else protected
     context = DataContext(registry, spec.name, located.weights_sha256, drawn_from, directory)
     examples = build_examples(recipe, context)
-    training, development = split_development(examples, recipe, directory)
-    training = prepare_data(arms, training, recipe, context)
+    facts, development = split_development(examples, recipe, directory)
+    training = prepare_data(arms, facts, recipe, context)
     if not training:
         raise DataError(f"recipe {recipe.name}: its mitigations leave no training examples")
     overlapping = check_overlap(training, protected)
@@ -93,6 +101,7 @@ def prepare(
     return Prepared(
         recipe=recipe,
         located=located,
+        facts=facts,
         training=training,
         development=development,
         overlapping=len(overlapping),

@@ -58,7 +58,8 @@ class R3F(Arm):
         p, _ = targets.target_logits(outputs.logits, inputs["labels"], shifted=shifted)
         q, _ = targets.target_logits(noisy, inputs["labels"], shifted=shifted)
         symmetric = targets.divergence(p, q) + targets.divergence(q, p)
-        return loss + self.settings.weight * targets.per_target(symmetric, len(p), num_items)
+        weight: float = self.settings.weight
+        return loss + weight * targets.per_target(symmetric, len(p), num_items)
 
 
 class FreeLBSettings(Settings):
@@ -120,7 +121,8 @@ class FreeLB(Arm):
         lengths = mask.sum(dim=(1, 2)).clamp(min=1)
         scale = self.settings.radius / (lengths.sqrt() * math.sqrt(width))
         drawn = torch.empty(*mask.shape[:2], width, device=mask.device).uniform_(-1, 1)
-        return drawn * scale[:, None, None] * mask
+        start: torch.Tensor = drawn * scale[:, None, None] * mask
+        return start
 
 
 def ascend(delta: torch.Tensor, gradient: torch.Tensor, step_size: float, radius: float) -> torch.Tensor:
@@ -137,4 +139,5 @@ def ascend(delta: torch.Tensor, gradient: torch.Tensor, step_size: float, radius
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:
-    return values.flatten(1).norm(dim=1).clamp(min=1e-12)[:, None, None]
+    lengths: torch.Tensor = values.flatten(1).norm(dim=1).clamp(min=1e-12)  # type: ignore[no-untyped-call]  # torch's
+    return lengths[:, None, None]

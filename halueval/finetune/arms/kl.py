@@ -107,7 +107,8 @@ class KLToBase(Arm):
         ours, _ = targets.target_logits(outputs.logits, inputs["labels"], shifted=shifted)
         theirs, _ = targets.target_logits(self._base_logits(model, inputs), inputs["labels"], shifted=shifted)
         pair = (theirs, ours) if self.settings.direction == "base-to-model" else (ours, theirs)
-        return loss + self.settings.weight * targets.per_target(targets.divergence(*pair), len(ours), num_items)
+        weight: float = self.settings.weight
+        return loss + weight * targets.per_target(targets.divergence(*pair), len(ours), num_items)
 
     def _base_logits(self, model: Any, inputs: dict[str, Any]) -> torch.Tensor:
         import torch

@@ -1,0 +1,1 @@
+"""Mitigations against each other: arms × seeds × checkpoints, compared where each has learnt as much."""
