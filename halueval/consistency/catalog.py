@@ -24,6 +24,7 @@ SCORERS: Mapping[str, str] = {
     "likelihood_shuffled": "likelihood:LikelihoodShuffled",
     "p_yes": "p_yes:PYes",
     "lite": "lite:Lite",
+    "lite_lm": "lite_lm:LiteLM",
     "nli": "nli:Nli",
     "summac_zs": "summac:SummaCZS",
     "summac_conv": "summac:SummaCConv",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
+from halueval.errors import ModelError
 from halueval.registry import Registry
 from halueval.schema import FailedResponse, Request, Response
 
@@ -54,6 +55,27 @@ class LanguageModel:
             result = backend.run(batch, advance)
             self._known.update(zip(batch.requests, result.responses, strict=True))
         return [self._known[request] for request in requests]
+
+    def spans(self, context: str, continuation: str) -> list[tuple[int, int]]:
+        """Where the tokens of a continuation stand in it, as the model reads both as one text.
+
+        Args:
+            context: without white space at its end.
+            continuation: what follows.
+
+        Returns:
+            First character and that behind the last of each token that ends in the continuation, in order; a token that
+            spans the join begins before 0.
+
+        Raises:
+            ModelError: the model's tokenizer does not know.
+        """
+        tokenizer = (self._backend or self._open()).tokenizer
+        if not tokenizer.is_fast:
+            raise ModelError(f"model {self.model}: its tokenizer does not say where tokens stand in a text")
+        whole = tokenizer(context + continuation, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
+        at = len(context)
+        return [(first - at, last - at) for first, last in whole["offset_mapping"] if last > at]
 
     @property
     def architecture(self) -> Architecture:

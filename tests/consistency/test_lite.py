@@ -4,6 +4,7 @@ import random
 
 import numpy as np
 import pytest
+from letters import Letters
 
 from halueval.consistency.base import Pair
 from halueval.consistency.catalog import create
@@ -25,19 +26,6 @@ OTHER = Document(
     "without charge when officers found that 40 people had been inside.",
     "Tom Hill was arrested in Leeds after a fire.",
 )
-
-
-class Letters(SentenceEncoder):
-    """A vector a letter: tokens are words, and equal words have equal vectors."""
-
-    def tokens(self, texts):
-        out = []
-        for text in texts:
-            rows = np.zeros((len(text.split()), 64), dtype=np.float32)
-            for i, word in enumerate(text.lower().split()):
-                rows[i, sum(word.strip(".,").encode()) % 64] = 1
-            out.append(rows)
-        return out
 
 
 def named(claim, source=DOCUMENT.text):

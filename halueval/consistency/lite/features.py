@@ -82,6 +82,11 @@ def stem(word: str) -> str:
     return _SUFFIX.sub("", word) if len(word) > 4 and word.isascii() else word
 
 
+def is_stop_word(word: str) -> bool:
+    """Whether a lower-cased word says nothing of a text's matter."""
+    return word in _STOP
+
+
 class _Source:
     """A source's sentences, and what of them is looked up again and again."""
 

@@ -1,0 +1,94 @@
+"""`lite_lm`: features of `lite` and what the packaged language model says of each word, weighed by people's judgements.
+
+A logistic regression with weights that are never negative, fitted on annotated sets on which it is therefore never
+reported (`train`). It sees whether the source makes a claim's words likelier than they were, which overlap cannot: a
+paraphrase is, an exchanged word is not. What it costs is a pass of the model over source and claim.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
+from halueval.consistency.encoder import SentenceEncoder
+from halueval.consistency.language_model import DEFAULT_MODEL, shared_model
+from halueval.consistency.lite_lm.features import NAMES, WordTable, features
+from halueval.consistency.lite_lm.reading import read_words
+from halueval.errors import ModelError
+from halueval.schema import canonical_json, sha256_text
+
+FILE = "lite_lm.json"
+PAIRS_AT_ONCE = 256
+
+
+class LiteLM(ConsistencyScorer):
+    """Probability that a claim is consistent with its source, from words, vectors and likelihoods.
+
+    Its weights belong to the packaged language model, so no other can be named.
+
+    Args:
+        device: of both models, as `--device`.
+        dtype: of the language model, as `--dtype`.
+    """
+
+    name = "lite_lm"
+    summary = "probability that the claim follows, 0-1: `lite` with what the embedded language model says of each word"
+    cost = "model"
+    languages = frozenset({"en"})
+
+    def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
+        self._encoder = SentenceEncoder(device=device)
+        self._lm = shared_model(DEFAULT_MODEL, device, dtype)
+        self.threshold = float(self._model["threshold"])
+        self.threshold_from = str(self._model["threshold_from"])
+
+    @cached_property
+    def _model(self) -> dict[str, Any]:
+        model: dict[str, Any] = json.loads((files(__package__) / FILE).read_text(encoding="utf-8"))
+        if tuple(model["features"]) != NAMES:
+            raise ModelError(f"{FILE} was fitted on other features than these; fit it again")
+        return model
+
+    def identity(self) -> dict[str, str | int]:
+        """With the digests of the coefficients and of both models."""
+        return {
+            **super().identity(),
+            "weights_sha256": sha256_text(canonical_json(self._model)),
+            "encoder_sha256": self._encoder.digest,
+            "language_model_sha256": self._lm.weights_sha256,
+        }
+
+    def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
+        """One for each pair; the details are the features."""
+        out: list[Verdict] = []
+        for start in range(0, len(pairs), PAIRS_AT_ONCE):
+            part = pairs[start : start + PAIRS_AT_ONCE]
+            tables = read_words(self._lm, part)
+            known = [i for i, table in enumerate(tables) if isinstance(table, WordTable)]
+            found = [table for table in tables if isinstance(table, WordTable)]
+            rows = features([part[i] for i in known], found, self._encoder) if known else np.zeros((0, len(NAMES)))
+            by_pair = dict(zip(known, rows, strict=True))
+            values = dict(zip(known, probabilities(self._model, rows), strict=True))
+            for i, table in enumerate(tables):
+                if isinstance(table, WordTable):
+                    details = dict(zip(NAMES, map(float, by_pair[i]), strict=True))
+                    out.append(Verdict(float(values[i]), truncated=table.truncated, details=details))
+                else:
+                    out.append(Verdict.unscored(table))
+            advance(len(part))
+        return out
+
+
+def probabilities(model: dict[str, Any], table: NDArray[np.float64]) -> NDArray[np.float64]:
+    """From features to probabilities; shape (n, features) to (n,)."""
+    scaled = (table - np.array(model["mean"])) / np.array(model["scale"])
+    margins = scaled @ np.array(model["coefficients"]) + model["intercept"]
+    found: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(margins, -500, 500)))
+    return found
