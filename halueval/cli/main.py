@@ -17,6 +17,7 @@ from halueval.errors import HaluevalError
 COMMANDS = {
     "run": "Run models on tasks and store figures with their uncertainty.",
     "diff": "Compare a candidate with its base, sample by sample.",
+    "explain": "Show what goes together with induced hallucination.",
     "finetune": "Fine-tune a model by a recipe, resumably.",
     "leaderboard": "Rank models by their runs, in Markdown, JSON and CSV.",
     "validate-scorer": "Hold consistency scorers against human annotations.",
