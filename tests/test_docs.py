@@ -130,7 +130,10 @@ def test_every_page_stands_in_the_navigation_once():
 def test_what_a_page_points_to_exists(page):
     for target in LINK.findall(without_code(page.read_text(encoding="utf-8"))):
         if not re.match(r"https?://|#", target):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+            path = (page.parent / target.partition("#")[0]).resolve()
+            assert path.exists(), target
+            # What stands outside docs/ has no place on the site: name it as code.
+            assert page not in PAGES or path.is_relative_to(DOCS), target
 
 
 def test_pictures_are_light():
