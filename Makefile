@@ -64,7 +64,7 @@ docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and
 site-docs: $(DEV) ## the documentation as a site in build/docs; a broken link is an error
 	$(BIN)/zensical build --strict --clean
 
-BOARD := --results results --markdown README.md --markdown results/LEADERBOARD.md \
+BOARD := --results results --markdown README.md --markdown README.zh-CN.md --markdown results/LEADERBOARD.md \
 	--json results/leaderboard.json --csv results/leaderboard.csv
 leaderboard: $(RUN) ## run what results/leaderboard.yaml lists, where it is not there yet, and write the tables
 	$(BIN)/python results/generate.py

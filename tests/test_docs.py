@@ -28,6 +28,12 @@ PAGES = sorted(DOCS.rglob("*.md"))
 LINK = re.compile(r"!?\[[^\]\n]*\]\(([^)\s]+)\)")
 
 
+def read(path):
+    """A page without the leaderboard that `make leaderboard` writes into it."""
+    begin, end = "<!-- halueval:leaderboard:begin -->", "<!-- halueval:leaderboard:end -->"
+    return re.sub(f"{begin}.*?{end}", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
 def without_code(text):
     return re.sub(r"`[^`\n]*`", "", re.sub(r"^```.*?^```", "", text, flags=re.MULTILINE | re.DOTALL))
 
@@ -124,7 +130,10 @@ def test_every_page_stands_in_the_navigation_once():
 def test_what_a_page_points_to_exists(page):
     for target in LINK.findall(without_code(page.read_text(encoding="utf-8"))):
         if not re.match(r"https?://|#", target):
-            assert (page.parent / target.partition("#")[0]).exists(), target
+            path = (page.parent / target.partition("#")[0]).resolve()
+            assert path.exists(), target
+            # What stands outside docs/ has no place on the site: name it as code.
+            assert page not in PAGES or path.is_relative_to(DOCS), target
 
 
 def test_pictures_are_light():
@@ -148,13 +157,19 @@ def test_the_site_builds_strictly_and_asks_nothing_of_another_host(tmp_path):
 
 
 def blocks(path):
-    return re.findall(r"^```\w*\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    return re.findall(r"^```\w*\n(.*?)^```$", read(path), re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: path.name)
+def test_a_readme_has_a_place_for_the_leaderboard(path):
+    text = path.read_text(encoding="utf-8")
+    assert text.count("halueval:leaderboard:begin") == text.count("halueval:leaderboard:end") == 1
 
 
 def test_both_readmes_have_the_same_code_headings_and_links():
     english, chinese = READMES
     assert blocks(chinese) == blocks(english)
-    texts = [without_code(path.read_text(encoding="utf-8")) for path in READMES]
+    texts = [without_code(read(path)) for path in READMES]
     headings = [re.findall(r"^(#+) ", text, re.MULTILINE) for text in texts]
     assert headings[1] == headings[0]
     links = [sorted(set(LINK.findall(text)) - {"README.md", "README.zh-CN.md"}) for text in texts]
@@ -164,9 +179,7 @@ def test_both_readmes_have_the_same_code_headings_and_links():
 
 
 def test_figures_are_the_same_in_both_readmes():
-    numbers = [
-        sorted(re.findall(r"\d+(?:[.,]\d+)*", without_code(path.read_text(encoding="utf-8")))) for path in READMES
-    ]
+    numbers = [sorted(re.findall(r"\d+(?:[.,]\d+)*", without_code(read(path)))) for path in READMES]
     assert numbers[1] == numbers[0]
 
 

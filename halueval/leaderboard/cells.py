@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from halueval.leaderboard.board import Cell, Column
-from halueval.schema import Kind
+from halueval.schema import Kind, OutputType
 from halueval.stats.intervals import Z_95
 
 HALLUCINATION, CONSISTENCY, ANSWERED, ACCURACY = "hallucination_rate", "consistency", "answer_rate", "accuracy"
@@ -23,7 +23,9 @@ COLUMNS = (
         CONSISTENCY, "Factual consistency", "share", True, "how well summaries follow from their sources, by `lite`"
     ),
     Column(ANSWERED, "Answer rate", "share", None, "answered of all; a model that answers little hallucinates little"),
-    Column(ACCURACY, "Accuracy / F1", "share", True, "the main figure of question answering and classification"),
+    Column(
+        ACCURACY, "Accuracy / F1", "share", True, "the main figure of question answering, classification and choices"
+    ),
     Column(ECE, "ECE", "number", False, "expected calibration error of the answered"),
     Column(BITS, "Bits per byte", "number", False, "of plain text; comparable across tokenizers"),
     Column(LENGTH, "Length", "number", None, "mean words of an answer"),
@@ -34,10 +36,12 @@ BY_KEY = {column.key: column for column in COLUMNS}
 RANKED = tuple(column.key for column in COLUMNS if column.higher_is_better is not None)
 
 
-def metric_of(column: str, kind: str, primary: str) -> str | None:
+def metric_of(column: str, task: Mapping[str, Any]) -> str | None:
     """The figure of `run.json` that a column shows for a task; None where it shows none."""
+    kind, primary = task["kind"], str(task["primary_metric"])
     if column == ACCURACY:
-        return primary if kind in (Kind.QA, Kind.CLASSIFICATION) else None
+        chosen = kind in (Kind.QA, Kind.CLASSIFICATION) or task.get("output_type") == OutputType.MULTIPLE_CHOICE
+        return primary if chosen else None
     if column == BITS:
         return BITS if kind == Kind.LANGUAGE_MODELING else None
     if column == ANSWERED and kind == Kind.LANGUAGE_MODELING:
@@ -50,7 +54,7 @@ def cells_of(record: Mapping[str, Any]) -> dict[str, Cell]:
     task = record["task"]
     out = {}
     for column in COLUMNS:
-        name = metric_of(column.key, task["kind"], task["primary_metric"])
+        name = metric_of(column.key, task)
         if name in record["metrics"]:
             out[column.key] = _cell(task["name"], str(name), record["metrics"][name])
     return out

@@ -72,8 +72,7 @@ def barred(record: Record, spec: BoardSpec) -> tuple[Problem, str] | None:
 
 def figures_of(record: Record) -> set[str]:
     """Names of the figures that a board shows of a run."""
-    task = record["task"]
-    names = {metric_of(column.key, task["kind"], task["primary_metric"]) for column in COLUMNS}
+    names = {metric_of(column.key, record["task"]) for column in COLUMNS}
     return {name for name in names if name is not None and name in record["metrics"]}
 
 

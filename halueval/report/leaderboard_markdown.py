@@ -121,7 +121,8 @@ def cell_text(column: Column, cell: Cell | None) -> str:
         return "–"
     interval = ""
     if cell.ci_low is not None and cell.ci_high is not None:
-        interval = f" [{number(column, cell.ci_low)}, {number(column, cell.ci_high)}]"
+        ends = (number(column, end).removesuffix(" %") for end in (cell.ci_low, cell.ci_high))
+        interval = f" [{', '.join(ends)}]"
     rank = f"{cell.rank}. " if cell.rank is not None else ""
     coverage = cell.coverage
     part = f" ({100 * coverage:.0f} % scored)" if coverage is not None and coverage < 1 else ""

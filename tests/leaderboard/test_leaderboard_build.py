@@ -11,7 +11,7 @@ from made_runs import metric, write_run
 from halueval.errors import ConfigError, DataError, UsageError
 from halueval.leaderboard.board import Cell
 from halueval.leaderboard.build import build_board
-from halueval.leaderboard.cells import BY_KEY, mean_cell, with_ranks
+from halueval.leaderboard.cells import BY_KEY, mean_cell, metric_of, with_ranks
 from halueval.leaderboard.settings import BoardSpec, read_spec
 
 
@@ -323,6 +323,21 @@ def test_tasks_stand_by_kind_and_language_models_have_their_own_column(tmp_path)
         ("text", ("bits_per_byte",)),
     ]
     assert made.tasks[0].entries[0].cells["accuracy"].metrics == {"facts": "exact_match"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "output_type", "figure"),
+    [
+        ("qa", "generate_until", "m"),
+        ("classification", "generate_until", "m"),
+        ("summarization", "multiple_choice", "m"),
+        ("summarization", "generate_until", None),
+        ("language_modeling", "loglikelihood_rolling", None),
+    ],
+)
+def test_accuracy_is_the_main_figure_of_tasks_that_have_right_answers(kind, output_type, figure):
+    task = {"kind": kind, "output_type": output_type, "primary_metric": "m"}
+    assert metric_of("accuracy", task) == figure
 
 
 def test_settings_come_from_the_results_and_misspelt_keys_are_told(tmp_path):

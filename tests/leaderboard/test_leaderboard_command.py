@@ -52,8 +52,8 @@ def test_the_table_is_printed_and_what_was_left_out_is_said(results):
     write_run(results, "short", limit=5)
     made = run("--results", results)
     assert made.return_value == 0
-    assert "| base |  | 1. 40.0 % [32.9 %, 47.1 %] | 100.0 %" in made.stdout
-    assert "| tuned | base | 2. 60.0 % [52.9 %, 67.1 %]" in made.stdout
+    assert "| base |  | 1. 40.0 % [32.9, 47.1] | 100.0 %" in made.stdout
+    assert "| tuned | base | 2. 60.0 % [52.9, 67.1]" in made.stdout
     assert "left out: short/facts" in made.stderr
 
 
