@@ -18,6 +18,7 @@ COMMANDS = {
     "run": "Run models on tasks and store figures with their uncertainty.",
     "diff": "Compare a candidate with its base, sample by sample.",
     "finetune": "Fine-tune a model by a recipe, resumably.",
+    "sweep": "Compare mitigations of fine-tuning at a matched score.",
     "validate-scorer": "Hold consistency scorers against human annotations.",
     "calibrate": "Measure how far a run's confidences can be trusted, before and after repair.",
     "pull": "Fetch models and data ahead of time.",
