@@ -121,7 +121,7 @@ def _tell(record: FinetuneRecord, recipe: Recipe, base: str) -> None:
     stopped = f"; stopped early, the weights are of step {record.best_step}" if record.stopped_early else ""
     click.echo(f"{record.name}: {record.base} after {record.steps} steps on {record.examples} examples{loss}{stopped}")
     where = shlex.quote(str(record.path))
-    click.echo(f"weights, model card and training examples are in {where}")
+    click.echo(f"weights (sha256 {record.weights_sha256[:12]}…), model card and training examples are in {where}")
     task, _, rows = (recipe.evaluate[0] if recipe.evaluate else "facts_qa").partition(":")
     click.echo("next:")
     click.echo(

@@ -69,6 +69,19 @@ class CheckpointStore:
         if free < needed:
             raise self._no_space(step, f"it needs {_size(needed)}, and {_size(free)} are free")
 
+    def require_final_space(self) -> None:
+        """Refuse to train towards weights that could not be written.
+
+        Raises:
+            IncompleteError: says how much is needed and free.
+        """
+        free = shutil.disk_usage(self.output).free
+        if free < self.weights_bytes:
+            raise IncompleteError(
+                f"{self.output}: no space for the weights: they need {_size(self.weights_bytes)}, and {_size(free)} "
+                "are free; make room, or choose another --output"
+            )
+
     def _no_space(self, step: int, why: str) -> IncompleteError:
         kept = self.resumable()
         onward = "starts over" if kept is None else f"goes on from step {kept}"

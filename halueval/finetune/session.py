@@ -54,6 +54,7 @@ class Training:
             )
             store = self._store(model)
             trainer, conductor = self._trainer(model, tokenizer, store)
+            store.require_final_space()
             resumed = store.resumable()
             self.progress.begin(self.name, trainer.args.max_steps, resumed or 0)
             try:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from halueval.errors import DataError, UsageError
-from halueval.finetune.record import RECORD_FILE, FinetuneRecord, load_record
+from halueval.finetune.record import CHECKPOINTS, RECORD_FILE, TRAIN_FILE, FinetuneRecord, load_record
 from halueval.finetune.weights import trained_sha256
 from halueval.journal import writing_to
 from halueval.store import write_atomically
@@ -30,6 +30,7 @@ class Workspace:
 
     def __init__(self, output: Path, identity: Mapping[str, Any], *, fresh: bool) -> None:
         self.output, self.identity, self.fresh = output, dict(identity), fresh
+        self.claimed = False
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[FinetuneRecord | None]:
@@ -40,6 +41,7 @@ class Workspace:
         """
         import filelock
 
+        made = not self.output.exists()
         with writing_to(self.output):
             if self.output.exists() and not self.output.is_dir():
                 raise UsageError(f"--output {self.output}: is a file, not a directory")
@@ -51,8 +53,22 @@ class Workspace:
                 raise UsageError(f"--output {self.output}: another fine-tuning is at work there") from error
         try:
             yield self._claim()
+        except BaseException:
+            self._give_up(made)
+            raise
         finally:
             lock.release()
+
+    def _give_up(self, made: bool) -> None:
+        """Leave no trace of a fine-tuning that came to no checkpoint."""
+        if not self.claimed or any((self.output / CHECKPOINTS).glob("step-*")):
+            return
+        if made:
+            shutil.rmtree(self.output, ignore_errors=True)
+            return
+        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
+        for name in (IDENTITY_FILE, TRAIN_FILE, LOCK_FILE):
+            (self.output / name).unlink(missing_ok=True)
 
     def _claim(self) -> FinetuneRecord | None:
         begun = self._begun()
@@ -66,6 +82,7 @@ class Workspace:
                     f"--output {self.output}: holds {others[0]}, which no fine-tuning left there; choose an empty "
                     "directory"
                 )
+            self.claimed = True
             text = json.dumps(self.identity, indent=1, sort_keys=True)
             write_atomically(self.output / IDENTITY_FILE, [text.encode(), b"\n"])
             return None

@@ -138,7 +138,8 @@ def test_examples_that_are_too_long_are_refused_or_dropped_and_counted(place):
     data = {"kind": "file", "path": str(path)}
     with pytest.raises(DataError, match=r"training example 2 .*window holds 128.*too_long: drop"):
         train(place, "out", data=data)
-    made = train(place, "out", data=data, too_long="drop")
+    assert not (place.root / "out").exists()
+    made = train(place, "out", data=data, evaluate=[], too_long="drop")
     assert (made.examples, made.document["dropped_too_long"]) == (1, 1)
 
 
@@ -188,9 +189,14 @@ def test_a_full_disk_keeps_what_there_is_and_the_same_call_goes_on(place, monkey
 def test_too_little_space_is_told_before_writing(place, monkeypatch):
     import shutil
 
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    free = [10**9, 1000]
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.pop(0)))
     with pytest.raises(IncompleteError, match=r"step-2: no space for the checkpoint: it needs .* and 1 kB are free"):
         train(place, "out", checkpoint_every=2)
+    free.append(1000)
+    with pytest.raises(IncompleteError, match=r"no space for the weights: they need .* and 1 kB are free"):
+        train(place, "other")
+    assert not (place.root / "other").exists()
 
 
 def test_only_the_newest_checkpoints_are_kept_where_asked(place):
@@ -215,7 +221,7 @@ def test_an_encoder_decoder_learns(place, models, name):
     assert (made.path / "halueval.yaml").read_text().startswith(f"name: tuned-{name}\n")
 
 
-@pytest.mark.parametrize("classes", [("negative", "positive"), ("cold", "mild", "warm")])
+@pytest.mark.parametrize("classes", [("negative", "positive"), ("cold", "mild", "zebra")])
 def test_a_classifier_learns_with_its_own_head_or_a_new_one(place, models, classes):
     import halueval
 
@@ -225,7 +231,8 @@ def test_a_classifier_learns_with_its_own_head_or_a_new_one(place, models, class
     changes = {"data": {"kind": "file", "path": str(path)}, "evaluate": [], "epochs": 25, "learning_rate": 0.01}
     recipe = load_recipe("sentiment", changes=changes)
     made = finetune(recipe, str(models("bert")), place.root / "head", registry=place.registry)
-    assert made.loss < 0.3
+    losses = [loss for _, loss in made.document["losses"]]
+    assert made.loss < losses[0] / 2
     task = place.root / "heads.yaml"
     listed = json.dumps(list(classes))
     task.write_text(
