@@ -37,7 +37,11 @@ validation part of the set itself, and the line that `lite` (validation parts of
 QAGS-XSum) draw in runs. `lite_lm` was fitted on SummEval, rank19 and FEVER-symmetric, where it is therefore not shown,
 nor on `factual_summary_pairs`, which holds the pairs of rank19; `lite`'s penalty was chosen on SummEval. Where a scorer
 does not beat the better of the two controls, which see no meaning, it says nothing. Of large sets whole documents were
-drawn by hash, as many as the number of rows says; a dash means that a scorer was not run on a set.
+drawn by hash, as many as the number of rows says.
+
+A dash means that a scorer was not run on a set. `lite_lm` was run on QAGS-XSum and SummEdits alone, the likelihoods on
+few sets more: they take a pass of the language model over each source. Likelihoods and vectors on QAGS-CNN/DM and
+GoFigure's XSum are figures of an earlier call of the same command, with the same scorers and sets.
 [annotated.md](annotated.md) says how to describe a set of your own.
 """
 SUMMARY_FIGURE = "roc_auc"
