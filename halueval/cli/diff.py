@@ -66,6 +66,14 @@ _FORMATS = ("json", "markdown", "html", "junit")
     help="A second run of the base (other batch size or seed); what lies inside it is no change. One a task.",
 )
 @click.option(
+    "--known-class",
+    "known",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Labels of `halueval probe` on the base to break tasks down by [default: those beside its runs]. Repeatable.",
+)
+@click.option(
     "--allow-mismatch",
     "allow",
     multiple=True,
@@ -103,6 +111,7 @@ def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: 
         n_resamples=given["n_resamples"],
         noise_floor=list(given["noise"]),
         allow_mismatch=given["allow"],
+        known_class=given["known"],
         advance=lambda what: click.echo(f"comparing {what}", err=True) if show else None,
     )
     results = made.check(*gates)

@@ -17,9 +17,10 @@ from halueval.errors import HaluevalError
 COMMANDS = {
     "run": "Run models on tasks and store figures with their uncertainty.",
     "diff": "Compare a candidate with its base, sample by sample.",
-    "explain": "Show what goes together with induced hallucination.",
+    "probe": "Class facts by how well a model knows them, before it is fine-tuned.",
     "finetune": "Fine-tune a model by a recipe, resumably.",
     "leaderboard": "Rank models by their runs, in Markdown, JSON and CSV.",
+    "explain": "Show what goes together with induced hallucination.",
     "validate-scorer": "Hold consistency scorers against human annotations.",
     "calibrate": "Measure how far a run's confidences can be trusted, before and after repair.",
     "pull": "Fetch models and data ahead of time.",

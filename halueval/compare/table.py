@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 
 import numpy as np
 
@@ -96,6 +97,7 @@ def compare_all(
     noise: Sequence[Run] = (),
     allow_mismatch: Sequence[str] = (),
     notes: Sequence[Sequence[str]] = (),
+    known_class: Mapping[str, Path] | None = None,
     advance: Callable[[str], None] = lambda _: None,
 ) -> Table:
     """Compare the base with every candidate on every task that both have.
@@ -107,6 +109,7 @@ def compare_all(
         noise: second runs of the base, at most one a task.
         allow_mismatch: keys of the identity that may differ (`pairing.MISMATCH_KEYS`).
         notes: of each candidate, to stand above its tasks.
+        known_class: files of labels by task, in place of those that stand beside the base's runs.
         advance: is told each task before it is compared.
 
     Raises:
@@ -134,6 +137,7 @@ def compare_all(
                     noise=floors.get(name),
                     allow_mismatch=allow_mismatch,
                     label=label,
+                    known_class=(known_class or {}).get(name),
                 )
     n_claims = _adjust([item for tasks in compared for item in tasks.values()], engine.alpha)
     side = _side(next(iter(base.values())), labels[0])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from halueval.compare.columns import Columns, read_columns
 from halueval.compare.drift import calibration, format_drift, likelihood_drift
 from halueval.compare.figures import Difference, Engine, difference, make_clusters
+from halueval.compare.knowledge import with_known_class
 from halueval.compare.noise import apply_floor, noise_floor
 from halueval.compare.pairing import Pairs, find_mismatches, pair, pairs_by_prompt, refuse
 from halueval.compare.recipes import UNDER_CALIBRATION, NotComparableError, Recipe, find_recipe
@@ -42,6 +44,7 @@ def compare_task(
     noise: Run | None = None,
     allow_mismatch: Sequence[str] = (),
     label: str = "",
+    known_class: Path | None = None,
 ) -> Compared:
     """Compare two runs of a task.
 
@@ -53,6 +56,8 @@ def compare_task(
         noise: a second run of the base.
         allow_mismatch: keys of the identity that may differ.
         label: the candidate's name in the table.
+        known_class: labels of `halueval probe` to break the comparison down by; None takes those of the base that
+            stand beside its run, if there are any.
 
     Raises:
         UsageError: the runs cannot be compared; the line says why and what to do.
@@ -79,7 +84,7 @@ def compare_task(
     metrics = {key: item.figure for key, item in made.items()}
     net, net_difference = net_rate(states, engine)
     found = rates(states)
-    groups = [ours.groups[i] for i in pairs.base.tolist()]
+    groups, told = with_known_class(base, [(ours.keys[i], ours.groups[i]) for i in pairs.base.tolist()], known_class)
     identical = _identical(sides, pairs)
     broken, notes = strata(groups, recipes.get(name), sides, pairs, states, engine)
     same_tokenizer = base.record["model"]["tokenizer_sha256"] == candidate.record["model"]["tokenizer_sha256"]
@@ -90,7 +95,7 @@ def compare_task(
         "candidate_run": _reference(candidate),
         "headline": "",
         "verdict": "",
-        "notes": [*_notes(base, candidate, pairs, identical), *_stale(recipes), *notes],
+        "notes": [*_notes(base, candidate, pairs, identical), *_stale(recipes), *told, *notes],
         "mismatches": mismatches,
         "n_paired": len(pairs),
         "pairing": _pairing(sides, pairs, states, identical),

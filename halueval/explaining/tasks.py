@@ -82,7 +82,7 @@ def tested(tasks: Mapping[str, TaskExplanation], behaviour: Mapping[str, Measure
         yield from (m for m in task["distribution"].values() if m["p_value"] is not None)
         for contrast in task["generalisation"]:
             for key in ("accuracy_difference", "induced_difference"):
-                measure: Measure = contrast[key]  # type: ignore[literal-required]  # both are keys of Contrast
+                measure: Measure = contrast[key]
                 if measure["p_value"] is not None:
                     yield measure
             for group in contrast["groups"].values():
@@ -95,7 +95,9 @@ def tested(tasks: Mapping[str, TaskExplanation], behaviour: Mapping[str, Measure
 def adjust(tasks: Mapping[str, TaskExplanation], behaviour: Mapping[str, Measure]) -> int:
     """Write Benjamini-Hochberg p-values into all tests; returns their number."""
     measures = list(tested(tasks, behaviour))
-    adjusted = benjamini_hochberg([m["p_value"] or 0.0 for m in measures]) if measures else []
+    if not measures:
+        return 0
+    adjusted = benjamini_hochberg([m["p_value"] or 0.0 for m in measures])
     for measure, p in zip(measures, adjusted, strict=True):
         measure["p_adjusted"] = float(p)
     return len(measures)

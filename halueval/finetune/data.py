@@ -15,10 +15,11 @@ from halueval.dataset import load_data
 from halueval.errors import DataError, UsageError
 from halueval.finetune.examples import Example
 from halueval.finetune.invented import invent
-from halueval.finetune.labels import read_labels
+from halueval.finetune.labels import labels_of
 from halueval.finetune.overlap import Protected
 from halueval.finetune.recipe import NewKnowledge, Recipe, TaskRows, UserFile
 from halueval.finetune.userfile import file_examples
+from halueval.known import KnownClass
 from halueval.prompt import build_samples
 from halueval.registry import Registry
 from halueval.schema import OutputType, Sample, canonical_json, sha256_text
@@ -129,10 +130,10 @@ def _new_knowledge(recipe: Recipe, data: NewKnowledge, context: DataContext) -> 
         raise DataError(f"task {task.task}: no facts of {data.relation_column} {', '.join(data.relations)}")
     num_unknown = round(data.facts * data.unknown_share)
     num_known = data.facts - num_unknown
-    labels: dict[str, str] = {}
+    labels: dict[str, KnownClass] = {}
     if num_known or not data.invented:
         path = None if data.labels is None else _beside(data.labels, context.directory)
-        labels = read_labels(
+        labels = labels_of(
             path, base_weights_sha256=context.base_weights_sha256, model=context.base_name, task=task.task
         )
     free = [_fact(s, task, recipe, data.relation_column, labels.get(s.doc_hash)) for s in samples]
@@ -232,10 +233,10 @@ def _task_rows(recipe: Recipe, data: TaskRows, context: DataContext) -> list[Exa
         examples = [_labelled(sample, task) for sample in samples]
     else:
         _need_answers(task)
-        labels: dict[str, str] = {}
+        labels: dict[str, KnownClass] = {}
         if data.known_classes:
             path = None if data.labels is None else _beside(data.labels, context.directory)
-            labels = read_labels(
+            labels = labels_of(
                 path, base_weights_sha256=context.base_weights_sha256, model=context.base_name, task=task.task
             )
         made = [_fact(s, task, recipe, data.relation_column, labels.get(s.doc_hash)) for s in samples]

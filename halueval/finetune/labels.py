@@ -1,63 +1,55 @@
-"""Labels of `halueval probe`: what a base knows of each fact."""
+"""Labels of `halueval probe` that a recipe takes its facts by."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from halueval.datafile import read_rows
 from halueval.errors import DataError, UsageError
+from halueval.known import LABELS_FILE, PROBE_PREFIX, KnownClass, read_labels
 
-KNOWN_CLASSES = ("HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown")
+RESULTS = Path("results")
+"""Where `halueval probe` writes unless it is told otherwise."""
 
 
-def read_labels(path: Path | None, *, base_weights_sha256: str, model: str, task: str) -> dict[str, str]:
+def labels_of(path: Path | None, *, base_weights_sha256: str, model: str, task: str) -> dict[str, KnownClass]:
     """Known class of each fact, by the hash of its row.
 
     Args:
-        path: file of the labels; None means that the recipe names none.
+        path: file of the labels; None looks for those of the base under `results`, and takes the one with the most
+            facts.
         base_weights_sha256: of the model that is to be fine-tuned; labels of another are refused.
         model: its name, for the message.
-        task: task whose facts are wanted, for the message.
+        task: task whose facts are wanted.
 
     Raises:
-        UsageError: no file is named.
-        DataError: not a file of labels, or of another base.
+        UsageError: no file is named, and there is none.
+        DataError: not a file of labels, or of another base or task.
     """
     command = f"halueval probe --model {model} --task {task}"
     if path is None:
+        path = _own(base_weights_sha256, task)
+    if path is None:
         raise UsageError(
-            f"the recipe takes facts by what the model knows: make labels with `{command}` and pass "
-            "--set data.labels=FILE"
+            f"the recipe takes facts by what the model knows, and {RESULTS} holds no labels of it: make them with "
+            f"`{command}`, or pass --set data.labels=FILE"
         )
-    rows = read_rows(path)
-    found: dict[str, str] = {}
-    for number, row in enumerate(rows, 1):
-        where = f"{path}: row {number}"
-        owner = row.get("weights_sha256") or row.get("base_weights_sha256")
-        if owner is not None and owner != base_weights_sha256:
-            raise DataError(
-                f"{where}: labels of other weights ({str(owner)[:12]}…) than {model} has "
-                f"({base_weights_sha256[:12]}…); make them with `{command}`"
-            )
-        if "doc_hash" not in row:
-            continue
-        found[_text(row, "doc_hash", where)] = _known_class(row, where)
-    if not found:
+    header, facts = read_labels(path)
+    if header.weights_sha256 != base_weights_sha256:
+        raise DataError(
+            f"{path}: labels of other weights ({header.weights_sha256[:12]}…) than {model} has "
+            f"({base_weights_sha256[:12]}…); make them with `{command}`"
+        )
+    if header.task != task:
+        raise DataError(f"{path}: labels of the task {header.task}, and the recipe takes facts of {task}")
+    if not facts:
         raise DataError(f"{path}: holds no labels; make them with `{command}`")
-    return found
+    return {fact.doc_hash: fact.known_class for fact in facts}
 
 
-def _text(row: Mapping[str, Any], key: str, where: str) -> str:
-    value = row.get(key)
-    if not isinstance(value, str):
-        raise DataError(f"{where}: {key} is {value!r}; it must be text")
-    return value
-
-
-def _known_class(row: Mapping[str, Any], where: str) -> str:
-    value = _text(row, "known_class", where)
-    if value not in KNOWN_CLASSES:
-        raise DataError(f"{where}: known_class is {value!r}; it is one of {', '.join(KNOWN_CLASSES)}")
-    return value
+def _own(weights_sha256: str, task: str) -> Path | None:
+    found = []
+    for path in sorted(RESULTS.glob(f"*/{task}/{PROBE_PREFIX}*/{LABELS_FILE}")):
+        header, facts = read_labels(path)
+        if header.weights_sha256 == weights_sha256 and header.task == task:
+            found.append((len(facts), path))
+    return max(found)[1] if found else None

@@ -12,6 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from halueval.backends.base import Architecture
 from halueval.config import Card, Name, StringList, Text
+from halueval.known import KnownClass
 from halueval.schema import canonical_json, sha256_text
 
 RECIPE_HASH_VERSION = 1
@@ -19,8 +20,6 @@ RECIPE_HASH_VERSION = 1
 
 NOT_HASHED = {"name", "about", "model", "seed", "evaluate", "checkpoint_every", "keep_checkpoints"}
 """Keys that change nothing in the weights of a given base and seed."""
-
-KnownClass = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 
 
 class _Strict(BaseModel):

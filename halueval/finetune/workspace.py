@@ -61,11 +61,12 @@ class Workspace:
 
     def _give_up(self, made: bool) -> None:
         """Leave no trace of a fine-tuning that came to no checkpoint."""
-        if not self.claimed or (self.output / CHECKPOINTS).is_dir():
+        if not self.claimed or any((self.output / CHECKPOINTS).glob("step-*")):
             return
         if made:
             shutil.rmtree(self.output, ignore_errors=True)
             return
+        shutil.rmtree(self.output / CHECKPOINTS, ignore_errors=True)
         for name in (IDENTITY_FILE, TRAIN_FILE, LOCK_FILE):
             (self.output / name).unlink(missing_ok=True)
 

@@ -416,3 +416,11 @@ def test_tasks_about_the_same_prompts_are_run_as_one_tree(models, tmp_path):
     for a, b in zip(together, apart, strict=True):
         assert a.run_id == b.run_id
         assert a.samples["loglikelihoods"][0] == pytest.approx(b.samples["loglikelihoods"][0], abs=1e-4)
+
+
+def test_rows_that_repeat_a_prompt_share_its_numbers(models):
+    backend = backend_of(models("causal"))
+    first, second = (backend.texts.encode("The capital of France is Paris.") for _ in range(2))
+    assert first == second
+    assert max(first) > 256  # smaller numbers are shared by Python itself
+    assert all(a is b for a, b in zip(first, second, strict=True))

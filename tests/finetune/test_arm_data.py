@@ -94,7 +94,7 @@ def test_facts_are_asked_in_several_wordings_that_hold_subject_and_answer(place)
     assert own[1].question == "Eh? What is the capital of Place1?"
     with pytest.raises(UsageError, match="6 copies are wanted, and there are 5 wordings"):
         changed(place, {"name": "paraphrase", "copies": 6})
-    with pytest.raises(UsageError, match="must hold {question} once"):
+    with pytest.raises(UsageError, match=r"must hold \{question\} once"):
         changed(place, {"name": "paraphrase", "frames": ["Eh?"]})
     with pytest.raises(DataError, match="rewords questions"):
         changed(place, "paraphrase", [Example("Q: who?", " x")])
@@ -125,7 +125,8 @@ def test_mitigations_that_cannot_be_are_refused(mitigation, error, said):
 def test_every_mitigation_says_what_it_is_and_for_which_models():
     for name, arm in ARMS.items():
         assert arm.name == name
-        assert arm.about and arm.__doc__
+        assert arm.about
+        assert arm.__doc__
     recipe = recipe_from(values(), None).model_copy(update={"architecture": "classifier"})
     with pytest.raises(UsageError, match="replay is for causal models, not for a classifier"):
         ARMS["replay"](ARMS["replay"].settings_type()).check(recipe)

@@ -46,15 +46,20 @@ def values(**changes):
 def write_labels(path: Path, task: Path, weights: str, known: int) -> Path:
     """Probe labels of the task: the first `known` facts of each relation HighlyKnown, the rest Unknown."""
     from halueval.dataset import load_data
+    from halueval.known import KnownFact, LabelHeader, label_lines
     from halueval.prompt import build_samples
     from halueval.registry import Registry
 
     spec = Registry().task(str(task))
     samples = build_samples(spec, load_data(spec, base=task.parent), num_fewshot=0, seed=0, limit=None)
-    lines = []
+    facts = []
     for sample in samples:
         position = sum(1 for other in samples[: samples.index(sample)] if other.group == sample.group)
         label = "HighlyKnown" if position < known else "Unknown"
-        lines.append({"doc_hash": sample.doc_hash, "known_class": label, "weights_sha256": weights})
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        right = float(label == "HighlyKnown")
+        facts.append(
+            KnownFact(sample.sample_id, sample.doc_hash, label, right, right, 10, 160, bool(right), sample.group)
+        )
+    header = LabelHeader("tiny", weights, None, spec.task, "t", "d", {})
+    path.write_bytes(b"".join(label_lines(header, facts)))
     return path

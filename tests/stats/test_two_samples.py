@@ -16,7 +16,7 @@ def test_lady_tasting_tea():
     # Fisher (1935): 3 of 4 against 1 of 4: (16 + 1)/70 on each side.
     assert fisher_exact(3, 4, 1, 4) == pytest.approx(34 / 70)
     assert fisher_exact(4, 4, 0, 4) == pytest.approx(2 / 70)
-    assert fisher_exact(2, 4, 2, 4) == 1.0
+    assert fisher_exact(2, 4, 2, 4) == pytest.approx(1.0)
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.data())

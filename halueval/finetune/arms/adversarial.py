@@ -139,5 +139,5 @@ def ascend(delta: torch.Tensor, gradient: torch.Tensor, step_size: float, radius
 
 
 def _norm(values: torch.Tensor) -> torch.Tensor:
-    lengths: torch.Tensor = values.flatten(1).norm(dim=1).clamp(min=1e-12)  # type: ignore[no-untyped-call]  # torch's
+    lengths: torch.Tensor = values.flatten(1).norm(dim=1).clamp(min=1e-12)
     return lengths[:, None, None]
