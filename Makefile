@@ -10,10 +10,10 @@ DEV := $(VENV)/.for-developing
 PEER := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types check docs results bench clean
+.PHONY: help demo test fast lint types check docs results leaderboard leaderboard-check bench clean
 
 help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "halueval needs Python 3.11 or newer: make PYTHON=python3.11")'
@@ -59,6 +59,15 @@ docs: $(DEV) ## regenerate the CLI reference and the tables of tasks, models and
 
 results: $(RUN) ## regenerate the committed reference run of `core`
 	$(BIN)/halueval run --model smollm2-135m-instruct --task core --dtype float32 --output results --fresh
+
+BOARD := --results results --markdown README.md --markdown results/LEADERBOARD.md \
+	--json results/leaderboard.json --csv results/leaderboard.csv
+leaderboard: $(RUN) ## run what results/leaderboard.yaml lists, where it is not there yet, and write the tables
+	$(BIN)/python results/generate.py
+	$(BIN)/halueval leaderboard $(BOARD)
+
+leaderboard-check: $(RUN) ## fail where the committed tables are not those of the committed runs
+	$(BIN)/halueval leaderboard $(BOARD) --check
 
 # lm-eval in an environment of its own, with the versions of constraints.txt: both sides run the same torch.
 $(PEER)/.ready: benchmarks/requirements.txt constraints.txt

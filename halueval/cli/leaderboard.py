@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +42,10 @@ Exit code 1 means that a file is stale (--check), 2 that something cannot be rea
 )
 @click.option("--task", "-t", "tasks", multiple=True, metavar="TASK", help="Show this task alone. Repeatable.")
 @click.option(
-    "--include", multiple=True, metavar="PROBLEM", help="Let through runs that are 'limited' or 'dirty'. Repeatable."
+    "--include",
+    multiple=True,
+    metavar="KIND|RUN",
+    help="Let through, marked, runs that are 'limited', 'dirty' or a 'mismatch', or one run by id or directory. Repeatable.",
 )
 @click.option("--verify", is_flag=True, help="Read every samples file whole and compare its digest.")
 @click.option(
@@ -96,7 +98,7 @@ def leaderboard(
     _check_targets(targets, model_card, html_to, check=check)
     board = build_board(roots, spec, include=include, verify=verify)
     if model_card is not None:
-        click.echo(model_index(board, model_card), nl=False)
+        _print(model_index(board, model_card))
         return 0
     wanted: list[tuple[str, str]] = [(target, _marked(target, board)) for target in markdown_to]
     if json_to is not None:
@@ -108,7 +110,7 @@ def leaderboard(
         _write_site(board, html_to, quiet=quiet)
     if not quiet:
         if not targets and html_to is None:
-            click.echo(render_leaderboard(board, details=False), nl=False)
+            _print(render_leaderboard(board, details=False))
         for line in excluded_lines(board.excluded):
             click.echo(f"left out: {line}", err=True)
     return 1 if any(stale) else 0
@@ -172,7 +174,7 @@ def _settle(target: str, text: str, *, check: bool) -> bool:
     from halueval.store import write_atomically
 
     if target == "-":
-        click.echo(text, nl=False)
+        _print(text)
         return False
     path = Path(target)
     before = _read(path)
@@ -180,8 +182,13 @@ def _settle(target: str, text: str, *, check: bool) -> bool:
         return False
     if check:
         lines = difflib.unified_diff(before.splitlines(True), text.splitlines(True), target, f"{target} (regenerated)")
-        sys.stdout.writelines(line if line.endswith("\n") else line + "\n" for line in lines)
+        _print("".join(line if line.endswith("\n") else line + "\n" for line in lines))
         click.echo(f"{target} is stale; regenerate it by the same command without --check", err=True)
         return True
     write_atomically(path, [text.encode("utf-8", "backslashreplace")])
     return False
+
+
+def _print(text: str) -> None:
+    """Text to standard output, in UTF-8 whatever the locale."""
+    click.echo(text.encode("utf-8", "backslashreplace"), nl=False)

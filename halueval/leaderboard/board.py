@@ -17,7 +17,7 @@ Problem = Literal[
 ]
 """Why a run is left out. Those of `INCLUDABLE` may be asked for all the same."""
 
-INCLUDABLE: tuple[Problem, ...] = ("limited", "dirty")
+INCLUDABLE: tuple[Problem, ...] = ("limited", "dirty", "mismatch")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,8 @@ class Cell:
         metrics: names of the figures of `run.json` that it is or averages, by task.
         reason: why value or interval is missing, empty otherwise.
         rank: one more than the number of models whose interval lies wholly on the better side; models of equal rank
-            are tied. None where the column has no better side or there is nothing to compare.
+            are tied. None where the column has no better side, where the figure has no interval, where the run is of
+            another set-up than its table, or where there is nothing to compare.
     """
 
     value: float | None
@@ -108,17 +109,26 @@ class Model:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A line of a table: one model's cells by column key, and the samples of its run where it is of one task."""
+    """A line of a table.
+
+    Attributes:
+        model: key of the model.
+        cells: by key of the column.
+        run_id: of the run, where the table is of one task.
+        n_samples: of the run, where the table is of one task.
+        remark: why the run would not count if it had not been asked for; empty for a run that counts by itself.
+    """
 
     model: str
     cells: Mapping[str, Cell]
     run_id: str | None = None
     n_samples: int | None = None
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskBoard:
-    """All models on one task, the best first; models that are tied stand in the order of their names.
+    """All models on one task by rank; tied models stand by value, then name, and those without a rank stand last.
 
     Attributes:
         task: its name.
@@ -186,7 +196,7 @@ class Board:
         columns: all columns, in order.
         models: by name, in order.
         tasks: in order.
-        overall: means over the tasks that all models have; None with fewer than two such tasks or models.
+        overall: means over the tasks that all models have; None where there is no such task.
         pairs: (base, candidate) keys of models of which the second was fine-tuned from the first.
         excluded: what does not count, in order of its path.
         included: problems that were let through.

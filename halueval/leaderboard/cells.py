@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from halueval.leaderboard.board import Cell, Column
-from halueval.schema import Kind
+from halueval.schema import Kind, OutputType
 from halueval.stats.intervals import Z_95
 
 HALLUCINATION, CONSISTENCY, ANSWERED, ACCURACY = "hallucination_rate", "consistency", "answer_rate", "accuracy"
@@ -22,7 +23,9 @@ COLUMNS = (
         CONSISTENCY, "Factual consistency", "share", True, "how well summaries follow from their sources, by `lite`"
     ),
     Column(ANSWERED, "Answer rate", "share", None, "answered of all; a model that answers little hallucinates little"),
-    Column(ACCURACY, "Accuracy / F1", "share", True, "the main figure of question answering and classification"),
+    Column(
+        ACCURACY, "Accuracy / F1", "share", True, "the main figure of question answering, classification and choices"
+    ),
     Column(ECE, "ECE", "number", False, "expected calibration error of the answered"),
     Column(BITS, "Bits per byte", "number", False, "of plain text; comparable across tokenizers"),
     Column(LENGTH, "Length", "number", None, "mean words of an answer"),
@@ -33,10 +36,12 @@ BY_KEY = {column.key: column for column in COLUMNS}
 RANKED = tuple(column.key for column in COLUMNS if column.higher_is_better is not None)
 
 
-def metric_of(column: str, kind: str, primary: str) -> str | None:
+def metric_of(column: str, task: Mapping[str, Any]) -> str | None:
     """The figure of `run.json` that a column shows for a task; None where it shows none."""
+    kind, primary = task["kind"], str(task["primary_metric"])
     if column == ACCURACY:
-        return primary if kind in (Kind.QA, Kind.CLASSIFICATION) else None
+        chosen = kind in (Kind.QA, Kind.CLASSIFICATION) or task.get("output_type") == OutputType.MULTIPLE_CHOICE
+        return primary if chosen else None
     if column == BITS:
         return BITS if kind == Kind.LANGUAGE_MODELING else None
     if column == ANSWERED and kind == Kind.LANGUAGE_MODELING:
@@ -49,7 +54,7 @@ def cells_of(record: Mapping[str, Any]) -> dict[str, Cell]:
     task = record["task"]
     out = {}
     for column in COLUMNS:
-        name = metric_of(column.key, task["kind"], task["primary_metric"])
+        name = metric_of(column.key, task)
         if name in record["metrics"]:
             out[column.key] = _cell(task["name"], str(name), record["metrics"][name])
     return out
@@ -104,13 +109,13 @@ def mean_cell(column: Column, cells: Mapping[str, Cell | None]) -> Cell:
     mean = math.fsum(values) / len(values)
     if without:
         return Cell(mean, None, None, scored, unscored, metrics, without)
+    if len(values) == 1:
+        only = next(cell for cell in cells.values() if cell)
+        return Cell(only.value, only.ci_low, only.ci_high, scored, unscored, metrics)
     half = Z_95 * math.sqrt(math.fsum(error**2 for error in errors)) / len(values)
     low, high = mean - half, mean + half
     if column.unit == "share":
         low, high = max(0.0, low), min(1.0, high)
-    if len(values) == 1:
-        only = next(cell for cell in cells.values() if cell)
-        low, high = only.ci_low or low, only.ci_high or high
     return Cell(mean, low, high, scored, unscored, metrics)
 
 
@@ -118,29 +123,37 @@ def with_ranks(column: Column, cells: Sequence[Cell | None]) -> list[Cell | None
     """Cells of one column with their ranks.
 
     A rank is one more than the number of models whose interval lies wholly on the better side. So models whose
-    intervals overlap with the best's share rank 1, and no two ranks are told apart by less than their intervals; that
-    two tied models may differ by a third that beats one of them is what their ranks then say.
+    intervals overlap with the best's share rank 1, and no two ranks are told apart by less than their intervals. To
+    overlap is not transitive: of three models the first may beat the third while the second is tied with both, and has
+    then the rank of the first. A figure without an interval beats nothing and nothing beats it, so it has no rank.
     """
-    known = [cell for cell in cells if cell and cell.value is not None]
+    known = [cell for cell in cells if cell and _has_interval(cell)]
     if column.higher_is_better is None or len(known) < 2:
         return list(cells)
+    sign = 1 if column.higher_is_better else -1
+    worst_of_each = sorted(min(sign * _low(cell), sign * _high(cell)) for cell in known)
     out: list[Cell | None] = []
     for cell in cells:
-        if cell is None or cell.value is None:
+        if cell is None or not _has_interval(cell):
             out.append(cell)
             continue
-        better = sum(_is_better(other, cell, higher=column.higher_is_better) for other in known if other is not cell)
-        out.append(replace(cell, rank=1 + better))
+        best = max(sign * _low(cell), sign * _high(cell))
+        out.append(replace(cell, rank=1 + len(known) - bisect_right(worst_of_each, best)))
     return out
 
 
-def _is_better(one: Cell, other: Cell, *, higher: bool) -> bool:
-    """Whether the interval of `one` lies wholly on the better side of that of `other`."""
-    ends = one.ci_low, one.ci_high, other.ci_low, other.ci_high
-    if any(end is None for end in ends):
-        return False
-    low, high, other_low, other_high = (float(end) for end in ends if end is not None)
-    return low > other_high if higher else high < other_low
+def _has_interval(cell: Cell) -> bool:
+    return None not in (cell.value, cell.ci_low, cell.ci_high)
+
+
+def _low(cell: Cell) -> float:
+    assert cell.ci_low is not None
+    return cell.ci_low
+
+
+def _high(cell: Cell) -> float:
+    assert cell.ci_high is not None
+    return cell.ci_high
 
 
 def order(column: Column, cell: Cell | None) -> tuple[int, float]:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from halueval.errors import DataError
 from halueval.leaderboard.board import Excluded
-from halueval.schema import RUN_SCHEMA_VERSION
+from halueval.leaderboard.check import read_checked
 from halueval.store import RUN_FILE, SAMPLES_FILE, Run
 
 RESPONSES = "responses"
 """Directory of journals beside the runs of a task."""
 _CHUNK = 2**20
+_LOOP = "a link to a directory that it lies in"
+_AGAIN = "a link to a directory that is read already"
+_NOWHERE = "a link to nothing, or to itself"
+_JOURNAL_ONLY = "has responses but no finished run; repeat its command"
+_NO_RECORD = "has no run.json: the run is unfinished; repeat its command"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,99 +54,86 @@ def find(results: Sequence[Path], *, verify: bool = False) -> tuple[list[Found],
     for root in results:
         if not root.is_dir():
             raise DataError(f"{root}: no such directory of results")
-        for directory, problem in _directories(root):
-            path = directory.relative_to(root).as_posix()
-            if problem is not None:
-                excluded.append(Excluded(path, "link", problem))
+        for item in _walk(root):
+            if isinstance(item, Excluded):
+                excluded.append(item)
                 continue
-            found = _read(directory, path, verify=verify)
-            (runs if isinstance(found, Found) else excluded).append(found)  # type: ignore[arg-type]  # the list that fits
+            found = _read(item, item.relative_to(root).as_posix(), verify=verify)
+            if isinstance(found, Found):
+                runs.append(found)
+            else:
+                excluded.append(found)
     runs.sort(key=lambda found: (found.path, str(found.run.path)))
     excluded.sort(key=lambda item: (item.path, item.reason))
     return runs, excluded
 
 
-def _directories(root: Path) -> Iterator[tuple[Path, str | None]]:
-    """Directories with a file of a run, and links that lead back to where they are, with what is wrong."""
-    todo: list[tuple[Path, tuple[str, ...]]] = [(root, (os.path.realpath(root),))]
-    while todo:
-        directory, above = todo.pop()
+def _walk(root: Path) -> Iterator[Path | Excluded]:
+    """Directories with a file of a run, and what cannot be one.
+
+    Links are followed after everything else and every directory is entered once, so that links that lead round in
+    circles, or many that lead to each other, cost nothing.
+    """
+    entered: set[str] = set()
+    links: list[Path] = []
+    todo = deque([root])
+    while todo or links:
+        if not todo:
+            links.sort(reverse=True)
+            link = links.pop()
+            problem = _link_problem(link, entered)
+            if problem is not None:
+                yield Excluded(link.relative_to(root).as_posix(), "link", problem)
+                continue
+            todo.append(link)
+        directory = todo.popleft()
+        entered.add(os.path.realpath(directory))
         try:
             entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
         except OSError as error:
-            yield directory, f"cannot be read: {error.strerror}"
+            yield Excluded(directory.relative_to(root).as_posix(), "unreadable", f"cannot be read: {error.strerror}")
             continue
         names = {entry.name for entry in entries}
         if RUN_FILE in names or SAMPLES_FILE in names:
-            yield directory, None
+            yield directory
             continue
-        for entry in reversed(entries):
-            if entry.name == RESPONSES or entry.name.startswith("."):
+        if RESPONSES in names and len(entries) == 1 and (directory / RESPONSES).is_dir():
+            yield Excluded(directory.relative_to(root).as_posix(), "unfinished", _JOURNAL_ONLY)
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
                 continue
-            path = directory / entry.name
-            if entry.is_symlink() and not path.exists():
-                yield path, "a link to nothing, or to itself"
-            elif path.is_dir():
-                real = os.path.realpath(path)
-                if real in above:
-                    yield path, "a link to a directory that it lies in"
-                else:
-                    todo.append((path, (*above, real)))
+            if entry.is_symlink():
+                if entry.is_dir() or not os.path.exists(entry.path):
+                    links.append(directory / entry.name)
+            elif entry.is_dir():
+                todo.append(directory / entry.name)
+
+
+def _link_problem(link: Path, entered: set[str]) -> str | None:
+    """Why a link to a directory is not followed; None where it is."""
+    if not link.exists():
+        return _NOWHERE
+    real = os.path.realpath(link)
+    if real not in entered:
+        return None
+    lies_in = os.path.realpath(link.parent)
+    return _LOOP if lies_in == real or lies_in.startswith(real.rstrip(os.sep) + os.sep) else _AGAIN
 
 
 def _read(directory: Path, path: str, *, verify: bool) -> Found | Excluded:
-    import orjson
-
     file = directory / RUN_FILE
     if not file.is_file():
-        return Excluded(path, "unfinished", "has no run.json: the run is unfinished; repeat its command")
-    try:
-        record = orjson.loads(file.read_bytes())
-    except (OSError, orjson.JSONDecodeError) as error:
-        return Excluded(path, "unreadable", f"run.json cannot be read: {_one_line(error)}")
-    version = record.get("schema_version") if isinstance(record, dict) else None
-    if version != RUN_SCHEMA_VERSION:
-        return Excluded(
-            path, "schema", f"run.json is of schema version {version!r}; this halueval reads {RUN_SCHEMA_VERSION}"
-        )
-    lacking = _lacking(record)
-    if lacking:
-        return Excluded(path, "unreadable", f"run.json has no {lacking}")
-    names = str(record["model"]["name"]), str(record["task"]["name"])
+        return Excluded(path, "unfinished", _NO_RECORD)
+    record = read_checked(file)
+    if not isinstance(record, dict):
+        problem, reason = record
+        return Excluded(path, problem, reason)
     run = Run(directory, record)
-    problem = _samples(run, verify=verify)
-    if problem is not None:
-        return Excluded(path, "truncated", problem, *names)
+    wrong = _samples(run, verify=verify)
+    if wrong is not None:
+        return Excluded(path, "truncated", wrong, record["model"]["name"], record["task"]["name"])
     return Found(run, path)
-
-
-_NEEDED: dict[str, tuple[str, ...]] = {
-    "model": ("name", "weights_sha256", "adapter_sha256", "dtype", "source", "base", "num_parameters"),
-    "task": ("name", "kind", "language", "primary_metric", "hash", "num_fewshot"),
-    "identity": ("limit", "seed", "data_sha256", "task_hash"),
-    "n_samples": ("original", "effective", "scored", "unscored"),
-    "environment": ("git",),
-    "metrics": (),
-    "states": (),
-}
-_FIGURE = ("value", "ci_low", "ci_high", "n_scored", "n_unscored", "higher_is_better")
-
-
-def _lacking(record: dict[str, Any]) -> str | None:
-    """The first thing that a record of this version must have and this one has not."""
-    for key in ("run_id", "finished_at", "samples_sha256"):
-        if not isinstance(record.get(key), str):
-            return key
-    for part, keys in _NEEDED.items():
-        if not isinstance(record.get(part), dict):
-            return part
-        for key in keys:
-            if key not in record[part]:
-                return f"{part}.{key}"
-    for name, figure in record["metrics"].items():
-        if not isinstance(figure, dict) or any(key not in figure for key in _FIGURE):
-            return f"metrics.{name} with a value and an interval"
-    return None
 
 
 def _samples(run: Run, *, verify: bool) -> str | None:
@@ -159,7 +151,3 @@ def _samples(run: Run, *, verify: bool) -> str | None:
     if lines != expected or last != b"\n":
         return f"{SAMPLES_FILE} has {lines} whole lines of {expected}; run it again"
     return None
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -20,8 +20,9 @@ class BoardSpec(Card):
         about: a sentence on what is compared.
         limit: rows of each task that runs of this board use; a run with another limit is left out as limited. None
             means whole data sets.
-        dtype: of the runs; None lets the most common decide.
-        models: what `make leaderboard` runs: card names or recipes of `halueval finetune`.
+        dtype: that all runs must have; None takes any, one a model.
+        models: what `make leaderboard` runs: cards, directories or hub ids.
+        recipes: of `halueval finetune`, whose checkpoints it makes and runs where the results have no runs of them.
         tasks: what it runs them on; the board shows no others. Empty shows all there are.
     """
 
@@ -30,6 +31,7 @@ class BoardSpec(Card):
     limit: int | None = Field(None, ge=1)
     dtype: str | None = None
     models: StringList = Field(default=[])
+    recipes: StringList = Field(default=[])
     tasks: StringList = Field(default=[])
 
 

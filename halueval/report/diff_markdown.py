@@ -29,6 +29,7 @@ from halueval.report.diff_cells import (
     task_mark,
     transition_rows,
 )
+from halueval.visible import visible
 
 MAX_EXAMPLES = 5
 MAX_TEXT = 200
@@ -42,14 +43,23 @@ def escape(text: str) -> str:
     """Text of a model, a card or a data set, so that no Markdown, HTML, mention or link comes of it.
 
     Each character with a meaning within a line is escaped, `&`, `<` and `>` become entities, mentions and
-    links are broken by a zero-width space, and line breaks become spaces: a cell is one line.
+    links are broken by a zero-width space, line breaks become spaces (a cell is one line), and what hides or turns a
+    line around is shown by its code point.
     """
-    flat = " ".join(text.split())
+    flat = visible(text)
     if _NUMBERS.fullmatch(flat):
         return flat
     for live, dead in _LIVE:
         flat = flat.replace(live, dead)
     return html.escape(_MARKUP.sub(r"\\\1", flat), quote=False)
+
+
+def escape_html(text: str) -> str:
+    """The same within an HTML block, where backslashes would be shown."""
+    flat = visible(text)
+    for live, dead in _LIVE:
+        flat = flat.replace(live, dead)
+    return html.escape(flat, quote=False)
 
 
 def render_markdown(record: DiffRecord) -> str:
@@ -125,7 +135,7 @@ def _main_rows(task: TaskDiff) -> Iterator[Row]:
 
 
 def _details(task: TaskDiff) -> Iterator[str]:
-    yield from ("", f"<details><summary>{html.escape(task['task']['name'])}: {task['n_paired']} pairs</summary>", "")
+    yield from ("", f"<details><summary>{escape_html(task['task']['name'])}: {task['n_paired']} pairs</summary>", "")
     yield from (escape(task["headline"]), "")
     yield from _table(FIGURE_COLUMNS, figure_rows(task_mark(task), task))
     if task["has_states"]:

@@ -71,6 +71,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "model": entry.model,
         "run_id": entry.run_id,
         "n_samples": entry.n_samples,
+        "remark": entry.remark,
         "cells": {key: _cell(cell) for key, cell in entry.cells.items()},
     }
 
@@ -81,7 +82,7 @@ def _cell(cell: Cell) -> dict[str, Any]:
 
 FIELDS = (
     *("task", "kind", "language", "model", "base", "num_parameters", "run_id", "column", "metric", "value"),
-    *("ci_low", "ci_high", "n_scored", "n_unscored", "rank", "reason"),
+    *("ci_low", "ci_high", "n_scored", "n_unscored", "rank", "reason", "remark"),
 )
 
 
@@ -103,9 +104,10 @@ def _rows(board: Board) -> Iterator[dict[str, Any]]:
     if board.overall is not None:
         parts.append((OVERALL, "", "", board.overall.entries))
     parts += [(task.task, task.kind, task.language, task.entries) for task in board.tasks]
+    models = {model.key: model for model in board.models}
     for task, kind, language, entries in parts:
         for entry in entries:
-            model = board.model(entry.model)
+            model = models[entry.model]
             for key, cell in entry.cells.items():
                 yield {
                     "task": task,
@@ -124,6 +126,7 @@ def _rows(board: Board) -> Iterator[dict[str, Any]]:
                     "n_unscored": cell.n_unscored,
                     "rank": cell.rank,
                     "reason": cell.reason,
+                    "remark": entry.remark,
                 }
 
 
@@ -155,11 +158,11 @@ def model_index(board: Board, key: str) -> str:
             results.append(
                 EvalResult(
                     task_type=_TASK_TYPES.get(task.kind, "text-generation"),
-                    dataset_type=record["task"]["data"]["source"],
+                    dataset_type=record["task"]["data"].get("source"),
                     dataset_name=task.task,
                     dataset_config=task.task,  # tasks on one data set would be taken for one
-                    dataset_split=record["task"]["data"]["split"],
-                    dataset_revision=record["task"]["data"]["revision"],
+                    dataset_split=record["task"]["data"].get("split"),
+                    dataset_revision=record["task"]["data"].get("revision"),
                     metric_type=cell.metrics[task.task],
                     metric_name=board.column(column).title,
                     metric_value=round(cell.value, 6),

@@ -6,12 +6,16 @@ from collections.abc import Iterator, Sequence
 
 from halueval.errors import DataError
 from halueval.leaderboard.board import Board, Cell, Column, Entry, TaskBoard
-from halueval.report.diff_markdown import escape
+from halueval.report.diff_markdown import escape, escape_html
 from halueval.report.tables import HIGHER, LOWER
 
 BEGIN, END = "<!-- halueval:leaderboard:begin -->", "<!-- halueval:leaderboard:end -->"
 MAX_EXCLUDED = 20
 """Lines on runs that were left out; the rest is counted."""
+MAX_NOTES = 20
+"""Lines under a table on figures without an interval and runs that were let through; the rest is counted."""
+MARK = " †"
+"""Behind a model whose run was let through."""
 
 
 def render_leaderboard(board: Board, *, details: bool = True) -> str:
@@ -39,7 +43,8 @@ def _lines(board: Board, *, details: bool) -> Iterator[str]:
         for task in board.tasks:
             yield ""
             yield "<details>"
-            yield f"<summary>{escape(task.task)}: {task.kind.replace('_', ' ')}, {escape(task.language)}</summary>"
+            about = f"{task.kind.replace('_', ' ')}, {escape_html(task.language)}"
+            yield f"<summary>{escape_html(task.task)}: {about}</summary>"
             yield ""
             yield from _table(board, [board.column(key) for key in task.columns], task.entries, _settings(task))
             yield ""
@@ -81,13 +86,33 @@ def _table(board: Board, columns: Sequence[Column], entries: Sequence[Entry], ca
     arrows = {True: f" {HIGHER}", False: f" {LOWER}", None: ""}
     yield f"*{caption}*"
     yield ""
+    bases = {model.key: model.base for model in board.models}
     titles = [f"{column.title}{arrows[column.higher_is_better]}" for column in columns]
     yield f"| {' | '.join(['Model', 'Base', *titles])} |"
     yield f"| {' | '.join(['---', '---', *('---:' for _ in columns)])} |"
     for entry in entries:
-        base = board.model(entry.model).base
+        base = bases[entry.model]
         cells = [cell_text(column, entry.cells.get(column.key)) for column in columns]
-        yield f"| {' | '.join([escape(entry.model), escape(base) if base else '', *cells])} |"
+        name = escape(entry.model) + (MARK if entry.remark else "")
+        yield f"| {' | '.join([name, escape(base) if base else '', *cells])} |"
+    notes = list(_notes(columns, entries))
+    if notes:
+        yield ""
+        yield from notes[:MAX_NOTES]
+    if len(notes) > MAX_NOTES:
+        yield f"- and {len(notes) - MAX_NOTES} more"
+
+
+def _notes(columns: Sequence[Column], entries: Sequence[Entry]) -> Iterator[str]:
+    """Why a run would not count by itself, and why a figure has no interval."""
+    for entry in entries:
+        if entry.remark:
+            yield f"-{MARK} {escape(entry.model)}: {escape(entry.remark)}"
+    for entry in entries:
+        for column in columns:
+            cell = entry.cells.get(column.key)
+            if cell is not None and cell.reason:
+                yield f"- {escape(entry.model)}, {column.title}: {escape(cell.reason)}"
 
 
 def cell_text(column: Column, cell: Cell | None) -> str:
@@ -96,7 +121,8 @@ def cell_text(column: Column, cell: Cell | None) -> str:
         return "–"
     interval = ""
     if cell.ci_low is not None and cell.ci_high is not None:
-        interval = f" [{number(column, cell.ci_low)}, {number(column, cell.ci_high)}]"
+        ends = (number(column, end).removesuffix(" %") for end in (cell.ci_low, cell.ci_high))
+        interval = f" [{', '.join(ends)}]"
     rank = f"{cell.rank}. " if cell.rank is not None else ""
     coverage = cell.coverage
     part = f" ({100 * coverage:.0f} % scored)" if coverage is not None and coverage < 1 else ""

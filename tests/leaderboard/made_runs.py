@@ -39,11 +39,15 @@ def write_run(
     base: str | None = None,
     limit: int | None = None,
     dirty: bool = False,
+    dtype: str = "float32",
+    original: int = 100,
     more_metrics=None,
     **identity,
 ) -> Path:
     """Write a run; returns its directory."""
-    run_id = run_id or hashlib.sha256(f"{model}{task}{weights}{finished}".encode()).hexdigest()[:12]
+    run_id = (
+        run_id or hashlib.sha256(f"{model}{task}{weights}{finished}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    )
     directory = directory or root / model / task / run_id
     directory.mkdir(parents=True)
     samples = b"".join(json.dumps({"sample_id": str(i)}).encode() + b"\n" for i in range(rows))
@@ -73,7 +77,7 @@ def write_run(
             "name": model,
             "weights_sha256": weights or f"w-{model}",
             "adapter_sha256": None,
-            "dtype": "float32",
+            "dtype": dtype,
             "source": f"hub:{model}",
             "base": base,
             "num_parameters": 135_000_000,
@@ -87,7 +91,7 @@ def write_run(
             "num_fewshot": 4,
             "data": {"source": "facts.jsonl", "split": None, "revision": None},
         },
-        "n_samples": {"original": 100, "effective": rows, "scored": rows, "unscored": 0},
+        "n_samples": {"original": original, "effective": rows, "scored": rows, "unscored": 0},
         "metrics": metrics,
         "states": {},
         "environment": {"git": {"commit": "c", "dirty": dirty}},

@@ -27,6 +27,10 @@ HOSTILE = [
     "a\nb",
     "\u202eevil",
     "{{x}}",
+    "</details><!-- halueval:leaderboard:end -->",
+    "half \ud800",
+    "\x1b[2Jcleared",
+    "@everyone www.example.org",
 ]
 
 
@@ -48,8 +52,8 @@ def test_the_table_is_printed_and_what_was_left_out_is_said(results):
     write_run(results, "short", limit=5)
     made = run("--results", results)
     assert made.return_value == 0
-    assert "| base |  | 1. 40.0 % [32.9 %, 47.1 %] | 100.0 %" in made.stdout
-    assert "| tuned | base | 2. 60.0 % [52.9 %, 67.1 %]" in made.stdout
+    assert "| base |  | 1. 40.0 % [32.9, 47.1] | 100.0 %" in made.stdout
+    assert "| tuned | base | 2. 60.0 % [52.9, 67.1]" in made.stdout
     assert "left out: short/facts" in made.stderr
 
 
@@ -142,6 +146,9 @@ def test_hostile_names_are_text(tmp_path):
     assert len(rows) == 2 * len(HOSTILE)  # the overview and one task: no name breaks a line
     assert all(line.replace("\\|", "").count("|") == rows[0].replace("\\|", "").count("|") for line in rows)
     assert "<script>" not in text
+    assert text.count(END) == 0
+    assert not {"\u202e", "\x1b", "\ud800"} & set(text)
+    assert "&lt;U+202E&gt;evil" in text
     assert "\\[a\\](javascript" in text
     lines = list(csv.DictReader(io.StringIO(run("-q", "--results", tmp_path, "--csv", "-").stdout)))
     assert "'=1+1" in {line["model"] for line in lines}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from halueval import __version__
 from halueval.report.page import asset, encodable, policy
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def render(template: str, *, root: str = "", **context: Any) -> bytes:
         .get_template(template)
         .render(
             root=root,
-            version=__version__,
+            version=version("halueval"),
             policy=policy(style, (theme, *scripts), chunks=template == "run.html.j2"),
             style=Markup(style),  # noqa: S704 - the package's own files
             theme=Markup(theme),  # noqa: S704 - the package's own file
