@@ -22,7 +22,6 @@ COMMANDS = {
     "sweep": "Compare mitigations of fine-tuning at a matched score.",
     "leaderboard": "Rank models by their runs, in Markdown, JSON and CSV.",
     "explain": "Show what goes together with induced hallucination.",
-    "sweep": "Compare mitigations of fine-tuning at a matched score.",
     "validate-scorer": "Hold consistency scorers against human annotations.",
     "calibrate": "Measure how far a run's confidences can be trusted, before and after repair.",
     "pull": "Fetch models and data ahead of time.",
