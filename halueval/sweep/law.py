@@ -88,7 +88,7 @@ def fit_law(points: Sequence[Point]) -> Law:
     if len(points) < 4 or len(trainings) < 2:
         raise ValueError(f"{len(points)} checkpoints of {len(trainings)} trainings; the model needs 4 of 2 at least")
     design = np.array([(1.0, point.known, point.unknown) for point in points])
-    accuracy = np.array([point.accuracy for point in points])
+    accuracy: FloatArray = np.array([point.accuracy for point in points], dtype=np.float64)
     if np.linalg.matrix_rank(design) < 3:
         raise ValueError("the shares of known and unknown facts do not vary independently of each other")
     beta = _least_squares(design, accuracy)
@@ -106,7 +106,7 @@ def fit_law(points: Sequence[Point]) -> Law:
 
 
 def _least_squares(design: FloatArray, accuracy: FloatArray) -> FloatArray:
-    found: FloatArray = np.linalg.lstsq(design, accuracy, rcond=None)[0]
+    found: FloatArray = np.asarray(np.linalg.lstsq(design, accuracy, rcond=None)[0], dtype=np.float64)
     return found
 
 

@@ -45,7 +45,7 @@ def plain(place):
     "mitigation",
     [
         {"name": "freelb", "steps": 2},
-        {"name": "kl-to-base", "on": "general", "task": "news", "texts": 8, "batch": 2},
+        {"name": "kl-to-base", "over": "general", "task": "news", "texts": 8, "batch": 2},
         {"name": "replay", "task": "news", "share": 0.25},
         {"name": "freeze-lower"},
         {"name": "paraphrase", "copies": 1},
