@@ -10,7 +10,7 @@ DEV := $(VENV)/.for-developing
 PEER := .venv-bench
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fast lint types check docs site-docs leaderboard leaderboard-check bench clean
+.PHONY: help demo test fast lint types check docs site-docs leaderboard leaderboard-check bench study clean
 
 help:
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -82,6 +82,10 @@ $(PEER)/.ready: benchmarks/requirements.txt constraints.txt
 
 bench: $(RUN) $(PEER)/.ready ## speed and parity of the engine against lm-eval and plain loops; see benchmarks/README.md
 	$(BIN)/python -m benchmarks.engine $(ARGS)
+
+study: $(RUN) ## up to an hour: accuracy against fitted known and unknown facts; writes docs/study.md
+	$(BIN)/halueval pull $(MODEL)
+	$(BIN)/python -m benchmarks.study $(ARGS)
 
 clean: ## remove the environment and all caches of the checkout
 	rm -rf $(VENV) $(PEER) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist demo-results demo-models benchmarks/.work
