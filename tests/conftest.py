@@ -1,4 +1,4 @@
-"""Fixtures: small models, made once for the whole session."""
+"""Fixtures: small models and a browser, made once for the whole session."""
 
 from __future__ import annotations
 
@@ -29,6 +29,29 @@ def models(tmp_path_factory):
         return directory if directory.exists() else makers[name](directory)
 
     return get
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory):
+    """A headless Chromium, started once; tests of pages skip where there is none."""
+    import browsing
+
+    driver = browsing.start(tmp_path_factory.mktemp("profile"))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="session")
+def axe():
+    """Text of axe-core, from the user's cache or PyPI."""
+    import browsing
+
+    offline = os.environ.pop("HF_HUB_OFFLINE", None)  # PyPI is another matter than the hub
+    try:
+        return browsing.axe_script()
+    finally:
+        if offline is not None:
+            os.environ["HF_HUB_OFFLINE"] = offline
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ Examples:
   halueval leaderboard --markdown README.md --markdown results/LEADERBOARD.md --json results/leaderboard.json
   halueval leaderboard --markdown README.md --check
   halueval leaderboard --results nightly --include limited --csv -
+  halueval leaderboard --html site && xdg-open site/index.html
   halueval leaderboard --model-card my-checkpoint >> README.md
 
 Exit code 1 means that a file is stale (--check), 2 that something cannot be read.
@@ -56,6 +57,13 @@ Exit code 1 means that a file is stale (--check), 2 that something cannot be rea
 )
 @click.option("--json", "json_to", metavar="FILE", help="Write the whole board ('-': standard output).")
 @click.option("--csv", "csv_to", metavar="FILE", help="Write a line a figure ('-': standard output).")
+@click.option(
+    "--html",
+    "html_to",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Write a site: overview, pages of tasks, models and pairs, samples. DIR is new, empty, or holds a site.",
+)
 @click.option("--model-card", metavar="MODEL", help="Print a `model-index` for MODEL's card on the hub.")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 and a diff where a file would change.")
 @click.option("--quiet", "-q", is_flag=True, help="No table and no notes.")
@@ -68,6 +76,7 @@ def leaderboard(
     markdown_to: tuple[str, ...],
     json_to: str | None,
     csv_to: str | None,
+    html_to: Path | None,
     model_card: str | None,
     check: bool,
     quiet: bool,
@@ -86,7 +95,7 @@ def leaderboard(
     if tasks:
         spec = spec.model_copy(update={"tasks": list(tasks)})
     targets = [*markdown_to, *(target for target in (json_to, csv_to) if target is not None)]
-    _check_targets(targets, model_card, check=check)
+    _check_targets(targets, model_card, html_to, check=check)
     board = build_board(roots, spec, include=include, verify=verify)
     if model_card is not None:
         _print(model_index(board, model_card))
@@ -97,20 +106,24 @@ def leaderboard(
     if csv_to is not None:
         wanted.append((csv_to, leaderboard_csv(board)))
     stale = [_settle(target, text, check=check) for target, text in wanted]
+    if html_to is not None:
+        _write_site(board, html_to, quiet=quiet)
     if not quiet:
-        if not targets:
+        if not targets and html_to is None:
             _print(render_leaderboard(board, details=False))
         for line in excluded_lines(board.excluded):
             click.echo(f"left out: {line}", err=True)
     return 1 if any(stale) else 0
 
 
-def _check_targets(targets: list[str], model_card: str | None, *, check: bool) -> None:
+def _check_targets(targets: list[str], model_card: str | None, html_to: Path | None, *, check: bool) -> None:
     """Refuse what cannot be meant, before anything is read.
 
     Raises:
         UsageError: two formats to one place, nothing to check, or a card together with files.
     """
+    if check and html_to is not None:
+        raise UsageError("--check compares files that are committed, and a site is not one; leave out --html")
     twice = next((target for target in targets if targets.count(target) > 1), None)
     if twice is not None:
         raise UsageError(
@@ -118,8 +131,23 @@ def _check_targets(targets: list[str], model_card: str | None, *, check: bool) -
         )
     if check and not [target for target in targets if target != "-"]:
         raise UsageError("--check needs files to check: --markdown, --json or --csv FILE")
-    if model_card is not None and targets:
+    if model_card is not None and (targets or html_to is not None):
         raise UsageError("--model-card goes to standard output by itself; run the command again for the files")
+
+
+def _write_site(board: Board, directory: Path, *, quiet: bool) -> None:
+    """Write the site, telling how far it is."""
+    from halueval.cli.progress import make_observer
+    from halueval.report.site.build import count_pages, write_site
+
+    observer = make_observer(quiet=quiet)
+    observer.begin("pages of the site", count_pages(board), 0)
+    try:
+        write_site(board, directory, lambda _: observer.advance(1))
+    finally:
+        observer.end()
+    if not quiet:
+        click.echo(f"{directory / 'index.html'}: open it in a browser", err=True)
 
 
 def _marked(target: str, board: Board) -> str:

@@ -8,12 +8,9 @@ text nodes. Tables and plots are there without JavaScript; only the samples need
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halueval.compare.record import (
@@ -29,13 +26,13 @@ from halueval.compare.record import (
     comparisons,
 )
 from halueval.report.diff_samples import SampleBlocks
+from halueval.report.page import TEMPLATES, asset, encodable, policy
 from halueval.report.plots import Bin, ForestRow, flow, forest, reliability
 from halueval.report.tables import HIGHER, LOWER, format_number
 
 if TYPE_CHECKING:
     from jinja2 import Template
 
-TEMPLATES = Path(__file__).parent / "templates"
 MAX_STRATA = 200
 """Most strata of one key in a table; a key such as a country's name may have a stratum for every sample."""
 
@@ -86,23 +83,26 @@ class CandidateView:
     tasks: list[TaskView]
 
 
-def render_html(record: DiffRecord, samples: Mapping[str, Iterable[PairedSample]]) -> Iterator[str]:
+def render_html(
+    record: DiffRecord, samples: Mapping[str, Iterable[PairedSample]], *, home: str | None = None
+) -> Iterator[str]:
     """Render the page piece by piece, so that 100,000 samples never stand in memory as one string.
 
     Args:
         record: what `halueval diff --json` holds.
         samples: all pairs of a task, by its name; those of several candidates may be mixed. They are read
             once, while the page is written.
+        home: address of the leaderboard that the page belongs to, relative to the page.
 
     Yields:
         Pieces of the page; every piece can be encoded as UTF-8.
     """
     from markupsafe import Markup
 
-    style, script = _asset("diff.css"), _asset("diff_words.js", "diff.js")
+    style, theme, script = asset("diff.css"), asset("theme.js"), asset("diff_words.js", "diff.js")
     views = [_comparison(i, one, samples) for i, one in enumerate(comparisons(record))]
     yield from (
-        piece.encode("utf-8", "replace").decode("utf-8")
+        encodable(piece)
         for piece in _template().generate(
             record=record,
             views=views,
@@ -111,8 +111,10 @@ def render_html(record: DiffRecord, samples: Mapping[str, Iterable[PairedSample]
             blocks=SampleBlocks(samples),
             states=STATES,
             rate_names=_RATES,
-            policy=_policy(style, script),
+            home=home,
+            policy=policy(style, (theme, script)),
             style=Markup(style),  # noqa: S704 - the package's own file
+            theme=Markup(theme),  # noqa: S704 - the package's own file
             script=Markup(script),  # noqa: S704 - the package's own files
             number=_number,
             signed=_signed,
@@ -135,19 +137,6 @@ def _template() -> Template:
     # A misspelt key of the record is an error here, never an empty cell.
     environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     return environment.get_template("diff.html.j2")
-
-
-def _asset(*names: str) -> str:
-    return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
-
-
-def _policy(style: str, script: str) -> str:
-    """Nothing but this very style sheet and script; no request, no form target, no sink that parses markup."""
-    hashed = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    return (
-        f"default-src 'none'; style-src 'sha256-{hashed[0]}'; script-src 'sha256-{hashed[1]}'; "
-        "base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
-    )
 
 
 def _comparison(number: int, one: Comparison, samples: Mapping[str, Iterable[PairedSample]]) -> CandidateView:

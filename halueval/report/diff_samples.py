@@ -41,6 +41,30 @@ def inert_json(value: Any) -> str:
 
 
 @dataclass(slots=True)
+class StrataCodes:
+    """The strata of numbered rows, by key: its values in the order seen, and per row the number of its value."""
+
+    values: dict[str, dict[str, int]] = field(default_factory=dict)
+    codes: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, row: int, group: Mapping[str, str]) -> None:
+        """Take the strata of the next row."""
+        for key, value in group.items():
+            values = self.values.setdefault(key, {})
+            # A key that some rows lack: -1 stands for "none" in those.
+            codes = self.codes.setdefault(key, [])
+            codes.extend([-1] * (row - len(codes)))
+            codes.append(values.setdefault(value, len(values)))
+
+    def as_json(self, total: int) -> list[dict[str, Any]]:
+        """Key, values and the codes of `total` rows."""
+        return [
+            {"key": key, "values": list(values), "codes": self.codes[key] + [-1] * (total - len(self.codes[key]))}
+            for key, values in self.values.items()
+        ]
+
+
+@dataclass(slots=True)
 class _Set:
     """The rows of one task and candidate: what the browser filters by, and the rows not yet written."""
 
@@ -49,8 +73,7 @@ class _Set:
     candidate: str
     metrics: list[str]
     transitions: list[str] = field(default_factory=list)
-    strata: dict[str, dict[str, int]] = field(default_factory=dict)
-    codes: dict[str, list[int]] = field(default_factory=dict)
+    strata: StrataCodes = field(default_factory=StrataCodes)
     waiting: list[dict[str, Any]] = field(default_factory=list)
     n_chunks: int = 0
 
@@ -58,31 +81,21 @@ class _Set:
         row = len(self.transitions)
         here, there = STATES.index(sample["base"]["state"]), STATES.index(sample["candidate"]["state"])
         self.transitions.append(_LETTERS[here * len(STATES) + there])
-        for key, value in sample["group"].items():
-            values = self.strata.setdefault(key, {})
-            # A key that some rows lack: -1 stands for "none" in those.
-            codes = self.codes.setdefault(key, [])
-            codes.extend([-1] * (row - len(codes)))
-            codes.append(values.setdefault(value, len(values)))
+        self.strata.add(row, sample["group"])
         self.waiting.append(_row(sample, self.metrics))
 
     def flush(self) -> tuple[str, str]:
-        block = f"rows-{self.number}-{self.n_chunks}", _chunk(self.waiting)
+        block = f"rows-{self.number}-{self.n_chunks}", inert_json(prefixed(self.waiting))
         self.waiting, self.n_chunks = [], self.n_chunks + 1
         return block
 
     def as_json(self) -> dict[str, Any]:
-        total = len(self.transitions)
-        groups = [
-            {"key": key, "values": list(values), "codes": self.codes[key] + [-1] * (total - len(self.codes[key]))}
-            for key, values in self.strata.items()
-        ]
         return {
             "name": self.task,
             "candidate": self.candidate,
             "metrics": self.metrics,
             "transitions": "".join(self.transitions),
-            "groups": groups,
+            "groups": self.strata.as_json(len(self.transitions)),
         }
 
 
@@ -117,14 +130,14 @@ class SampleBlocks:
         return inert_json({"chunk_rows": CHUNK_ROWS, "states": STATES, "letters": _LETTERS, "sets": sets})
 
 
-def _chunk(rows: list[dict[str, Any]]) -> str:
-    """Rows with the start that all their prompts share (few-shot examples, an instruction) written once."""
+def prefixed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Rows with the start that all their prompts share (few-shot examples, an instruction) taken off and kept once."""
     prefix = os.path.commonprefix([row["prompt"] for row in rows])  # noqa: RUF071 - characters are meant, not paths
     # The shared start is cut at a paragraph's end, so that what is shown as the row's own part is whole.
     prefix = prefix[: prefix.rfind("\n\n") + 2] if "\n\n" in prefix else ""
     for row in rows:
         row["prompt"] = row["prompt"][len(prefix) :]
-    return inert_json({"prefix": prefix, "rows": rows})
+    return {"prefix": prefix, "rows": rows}
 
 
 def _row(sample: PairedSample, metrics: list[str]) -> dict[str, Any]:
@@ -138,13 +151,13 @@ def _side(answer: Answer, metrics: list[str]) -> dict[str, Any]:
     """One model's answer; whatever is null is left out."""
     side = {
         "text": answer["response"],
-        "conf": _rounded(answer["confidence"]),
+        "conf": rounded(answer["confidence"]),
         "why": answer["reason"],
-        "scores": [_rounded(answer["scores"].get(name)) for name in metrics],
+        "scores": [rounded(answer["scores"].get(name)) for name in metrics],
     }
     return {key: value for key, value in side.items() if value is not None}
 
 
-def _rounded(value: float | None) -> float | None:
+def rounded(value: float | None) -> float | None:
     """Five significant digits: what the page shows, at a third of the bytes."""
     return None if value is None else float(f"{value:.5g}")

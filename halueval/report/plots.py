@@ -50,14 +50,28 @@ class Bin:
 
 
 class Drawing:
-    """Shapes of one SVG, in drawing order. `name` must be unique within the page."""
+    """Shapes of one SVG, in drawing order. `name` must be unique within the page.
 
-    def __init__(self, name: str, kind: str, width: float, height: float, title: str, description: str) -> None:
+    `stretched` fits the drawing to any width and height that the style sheet gives it: for bars without text.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: str,
+        width: float,
+        height: float,
+        title: str,
+        description: str,
+        *,
+        stretched: bool = False,
+    ) -> None:
+        fit = Markup(' preserveAspectRatio="none"') if stretched else ""
         self._parts = [
             Markup(
-                '<svg class="plot {}" role="img" viewBox="0 0 {} {}" aria-labelledby="{}-t {}-d">'
+                '<svg class="plot {}" role="img" viewBox="0 0 {} {}"{} aria-labelledby="{}-t {}-d">'
                 '<title id="{}-t">{}</title><desc id="{}-d">{}</desc>'
-            ).format(kind, _n(width), _n(height), name, name, name, title, name, description)
+            ).format(kind, _n(width), _n(height), fit, name, name, name, title, name, description)
         ]
 
     def line(self, css: str, x1: float, y1: float, x2: float, y2: float) -> None:

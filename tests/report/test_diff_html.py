@@ -103,8 +103,8 @@ def test_no_name_or_text_becomes_markup():
         seen = Seen(html)
         assert set(seen.tags) <= set(clean.tags)
         assert seen.attributes <= clean.attributes
-        assert [kind for kind, _ in seen.scripts] == ["application/json", "application/json", ""]
-        assert seen.scripts[-1] == clean.scripts[-1]
+        assert [kind for kind, _ in seen.scripts] == ["", "application/json", "application/json", ""]
+        assert [seen.scripts[0], seen.scripts[-1]] == [clean.scripts[0], clean.scripts[-1]]
 
 
 def test_page_is_self_contained_and_its_policy_names_what_may_run():
@@ -118,8 +118,10 @@ def test_page_is_self_contained_and_its_policy_names_what_may_run():
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', html)[1].replace("&#39;", "'")
     assert policy.startswith("default-src 'none';")
     assert "unsafe" not in policy
-    digest = base64.b64encode(hashlib.sha256(seen.scripts[-1][1].encode()).digest()).decode()
-    assert f"script-src 'sha256-{digest}'" in policy
+    digests = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for kind, text in seen.scripts if kind == ""
+    ]
+    assert f"script-src 'sha256-{digests[0]}' 'sha256-{digests[1]}';" in policy
     assert "innerHTML" not in html
     assert len(seen.ids) == len(set(seen.ids))
 

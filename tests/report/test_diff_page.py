@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
 
+import browsing
 import diff_records as made
 import pytest
 from hostile import HOSTILE
@@ -13,52 +12,16 @@ from hostile import HOSTILE
 from halueval.report.diff_html import render_html
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or chromedriver is None:
-        pytest.skip("no Chromium with its driver on this machine")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    quiet = ["no-first-run", "disable-background-networking", "disable-component-update"]
-    quiet += ["disable-sync", "disable-quic"]
-    # A sandbox of its own is refused to root, as whom containers commonly run.
-    for name in [
-        *quiet,
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        f"user-data-dir={tmp_path_factory.mktemp('profile')}",
-    ]:
-        options.add_argument(f"--{name}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(chromedriver))
-    yield driver
-    driver.quit()
-
-
-class Page:
-    """A page opened from a file, and what a reader does with it."""
+class Page(browsing.Page):
+    """The page of a diff, and what a reader does with it."""
 
     def __init__(self, driver, path, record, samples):
-        self.driver = driver
         path.write_text("".join(render_html(record, samples)), encoding="utf-8")
-        for kind in ("browser", "performance"):
-            driver.get_log(kind)
-        driver.get(path.as_uri())
+        super().__init__(driver, path)
         self.settle()
-
-    def js(self, code, *arguments):
-        return self.driver.execute_script(code, *arguments)
 
     def settle(self):
         self.wait(lambda: re.search("of [0-9,]+ samples$|^No sample fits", self.status))
-
-    def wait(self, test):
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        WebDriverWait(self.driver, 20, 0.05).until(lambda _: test())
 
     @property
     def status(self):
@@ -67,9 +30,6 @@ class Page:
     @property
     def ids(self):
         return self.texts(".sample > .facts bdi:first-of-type")
-
-    def texts(self, css):
-        return self.js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", css)
 
     def choose(self, name, text):
         from selenium.webdriver.support.ui import Select
@@ -92,15 +52,6 @@ class Page:
     def click(self, css):
         self.js("document.querySelector(arguments[0]).click()", css)
         self.settle()
-
-    def check_quiet(self):
-        """No error on the console, no dialogue, nothing asked of anyone."""
-        assert [entry for entry in self.driver.get_log("browser") if entry["level"] != "INFO"] == []
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
-        # The browser's own start page is loaded through the same log.
-        urls = {e["request"]["url"] for e in sent if not e["documentURL"].startswith("chrome://")}
-        assert {url.partition("#")[0] for url in urls} == {self.driver.current_url.partition("#")[0]}
 
 
 @pytest.fixture
@@ -219,10 +170,7 @@ def test_unseen_and_turning_characters_are_told_and_contained(open_page):
 
 @pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 def test_page_fits_the_screen_and_follows_the_colour_scheme(open_page, browser, width, scheme):
-    size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    browsing.emulate(browser, width=width, height=800, scheme=scheme)
     try:
         rows = [made.sample(0, answers=("x" * 3000, "y"), prompt="z" * 3000), *made.samples(60)]
         seen = open_page(rows)
@@ -230,8 +178,7 @@ def test_page_fits_the_screen_and_follows_the_colour_scheme(open_page, browser, 
         background = seen.js("return getComputedStyle(document.body).backgroundColor")
         assert background == {"light": "rgb(255, 255, 255)", "dark": "rgb(20, 23, 27)"}[scheme]
     finally:
-        browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        browsing.emulate(browser, width=None)
 
 
 def test_every_control_has_a_name_and_is_reached_by_keyboard(open_page):
@@ -246,3 +193,33 @@ def test_every_control_has_a_name_and_is_reached_by_keyboard(open_page):
     assert seen.js("return [...document.querySelectorAll('.wide')].every(e => e.tabIndex === 0)")
     seen.driver.find_element("name", "query").send_keys('"land 17?"', "\n")
     seen.wait(lambda: seen.ids == ["17"])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_page_is_accessible_in_both_schemes(open_page, browser, axe, scheme):
+    browsing.emulate(browser, scheme=scheme)
+    try:
+        assert open_page(made.samples(60)).violations(axe) == []
+    finally:
+        browsing.emulate(browser, width=None)
+
+
+def test_the_reader_chooses_the_colours_and_the_choice_is_kept(open_page, browser):
+    browsing.emulate(browser, scheme="dark")
+    try:
+        seen = open_page(made.samples(3))
+        colour = "return getComputedStyle(document.body).backgroundColor"
+        assert (seen.js(colour), seen.texts("#theme")) == ("rgb(20, 23, 27)", ["Light colours"])
+        seen.click("#theme")
+        assert (seen.js(colour), seen.texts("#theme")) == ("rgb(255, 255, 255)", ["Dark colours"])
+
+        def kept():
+            browser.refresh()
+            seen.settle()
+            return seen.js(colour) == "rgb(255, 255, 255)"
+
+        seen.wait(kept)  # storage reaches another process of the browser a moment later
+        seen.click("#theme")
+        assert (seen.js(colour), seen.js("return localStorage.length")) == ("rgb(20, 23, 27)", 0)
+    finally:
+        browsing.emulate(browser, width=None)

@@ -13,9 +13,17 @@ const texts = (() => {
   // Characters that change what is seen without being seen: shown as their code point instead.
   const UNSEEN = /[\u0000-\u0008\u000B-\u001F\u007F-\u009F\u00AD\u200B\u202A-\u202E\u2060\u2066-\u2069\uFEFF]/;
   const code = (c) => `U+${c.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}`;
-  const pieces = (text) =>
-    text.split(new RegExp(`(${UNSEEN.source})`)).filter((piece) => piece !== "")
-      .map((piece) => (piece.length === 1 && UNSEEN.test(piece) ? el("span", "unseen", code(piece)) : piece));
+  const RUN = new RegExp(`((${UNSEEN.source})\\2*)`); // many of one kind are told once, with their number
+  const pieces = (text) => {
+    const parts = text.split(RUN), nodes = []; // text, run, its first character, text …
+    for (let i = 0; i < parts.length; i += 3) {
+      if (parts[i]) nodes.push(parts[i]);
+      if (i + 1 === parts.length) break;
+      const n = parts[i + 1].length;
+      nodes.push(el("span", "unseen", code(parts[i + 2]) + (n > 1 ? ` × ${n.toLocaleString("en")}` : "")));
+    }
+    return nodes;
+  };
   const modelText = (name, className, ...children) => {
     const node = el(name, className, ...children);
     node.dir = "auto";
