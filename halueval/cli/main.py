@@ -19,6 +19,7 @@ COMMANDS = {
     "diff": "Compare a candidate with its base, sample by sample.",
     "probe": "Class facts by how well a model knows them, before it is fine-tuned.",
     "finetune": "Fine-tune a model by a recipe, resumably.",
+    "sweep": "Compare mitigations of fine-tuning at a matched score.",
     "leaderboard": "Rank models by their runs, in Markdown, JSON and CSV.",
     "explain": "Show what goes together with induced hallucination.",
     "validate-scorer": "Hold consistency scorers against human annotations.",

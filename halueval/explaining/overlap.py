@@ -23,6 +23,8 @@ from halueval.text import tokens
 
 MIN_WORDS = 4
 """Shorter texts stand in others by chance; they are only compared whole."""
+MAX_ANSWERS = 3
+"""A prompt with more completions than these is an instruction, not looked for inside items."""
 NEAR = 0.8
 SHINGLE = 3
 SHARE_OF_8_GRAMS = 0.7
@@ -73,7 +75,7 @@ def seen(items: Sequence[Item], texts: Sequence[TrainingText], language: str) ->
     rows = {text.doc_hash for text in texts if text.doc_hash}
     asked = {_key(part, language) for text in texts for part in (text.question, text.prompt or text.completion)}
     asked.discard("")
-    holders = _Holders(asked)
+    holders = _Holders(asked - _instructions(texts, language))
     keys = [_key(item.question, language) for item in items]
     own = _Holders({key for key in keys if key})
     inside = set().union(*(own.held_by(key) for key in asked)) if asked else set()
@@ -81,6 +83,14 @@ def seen(items: Sequence[Item], texts: Sequence[TrainingText], language: str) ->
         item.doc_hash in rows or key in asked or key in inside or bool(holders.held_by(key))
         for item, key in zip(items, keys, strict=True)
     ]
+
+
+def _instructions(texts: Sequence[TrainingText], language: str) -> set[str]:
+    """Prompts that many different completions follow: these are asked of every item, and are nobody's question."""
+    completions: dict[str, set[str]] = defaultdict(set)
+    for text in texts:
+        completions[_key(text.prompt, language)].add(text.completion)
+    return {prompt for prompt, some in completions.items() if len(some) > MAX_ANSWERS}
 
 
 def _key(text: str, language: str) -> str:

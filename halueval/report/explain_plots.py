@@ -9,35 +9,49 @@ from markupsafe import Markup
 from halueval.explaining.record import Contrast, ExplainRecord, Measure, WeightGroup
 from halueval.report.plots import WIDTH, Drawing, ForestRow, forest
 
+_CURVES = {"attention": "base", "mlp": "candidate"}
+"""Classes of the style sheet by kind of module."""
+
 
 def weights_plot(name: str, groups: Sequence[WeightGroup]) -> Markup | str:
-    """Relative change of each layer, a bar for each kind of module; `""` where nothing was measured.
+    """Relative change of attention and feed-forward modules against layer; `""` where there are no layers.
 
     Args:
         name: id prefix, unique within the page.
         groups: in the order of the record.
     """
-    shown = [(g, g["relative_change"]) for g in groups if g["relative_change"] is not None]
-    largest = max((value for _, value in shown), default=0.0)
+    layers = list(dict.fromkeys(g["layer"] for g in groups if g["layer"]))
+    changes = {(g["layer"], g["kind"]): g["relative_change"] for g in groups if g["relative_change"] is not None}
+    shown = {kind: [(i, changes[x, kind]) for i, x in enumerate(layers) if (x, kind) in changes] for kind in _CURVES}
+    largest = max((value or 0.0 for points in shown.values() for _, value in points), default=0.0)
     if largest <= 0:
         return ""
-    row, top, left, room = 17, 22, 118, WIDTH - 118 - 66
-    said = "; ".join(f"{_label(g)} {100 * value:.3g} %" for g, value in shown[:60])
-    drawing = Drawing(name, "weights", WIDTH, top + row * len(shown) + 8, "Relative change of the weights", said)
-    drawing.text("axis", left, 14, "‖difference‖ / ‖base‖")
-    for i, (group, value) in enumerate(shown):
-        y = top + row * i
-        css = "node " + (
-            "correct" if group["kind"] == "attention" else "abstained" if group["kind"] == "mlp" else "unscored"
-        )
-        drawing.text("axis", left - 6, y + 12, _label(group), "end")
-        drawing.rect(css, left, y + 2, max(room * value / largest, 0.5), row - 5)
-        drawing.text("value", left + room * value / largest + 5, y + 12, f"{100 * value:.3g} %")
+    said = "; ".join(
+        f"{kind}: " + ", ".join(f"layer {layers[i]} {100 * (value or 0):.3g} %" for i, value in points)
+        for kind, points in shown.items()
+    )
+    left, top, size, height = 62, 12, WIDTH - 62 - 20, 190
+    drawing = Drawing(name, "weights", WIDTH, top + height + 44, "Relative change of the weights by layer", said)
+    for i in range(5):
+        y = top + height - i * height / 4
+        drawing.line("grid", left, y, left + size, y)
+        drawing.text("axis", left - 6, y + 4, f"{100 * largest * i / 4:.3g} %", "end")
+    step = size / max(len(layers) - 1, 1)
+    for i in sorted({round(j * (len(layers) - 1) / 6) for j in range(7)}):
+        anchor = "end" if i and i == len(layers) - 1 else "middle" if i else "start"
+        drawing.text("axis", left + i * step, top + height + 18, layers[i], anchor)
+    drawing.text("axis", left + size / 2, top + height + 36, "layer", "middle")
+    for kind, points in shown.items():
+        css = _CURVES[kind]
+        places = [(left + i * step, top + height * (1 - (value or 0.0) / largest)) for i, value in points]
+        if places:
+            drawing.path(f"curve {css}", "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places))
+        for x, y in places:
+            if css == "base":
+                drawing.circle(f"dot {css}", x, y, 3)
+            else:
+                drawing.rect(f"dot {css}", x - 2.5, y - 2.5, 5, 5)
     return drawing.done()
-
-
-def _label(group: WeightGroup) -> str:
-    return f"{group['layer']} {group['kind']}".strip()
 
 
 def distances_plot(name: str, record: ExplainRecord, key: str) -> Markup | str:
@@ -94,8 +108,10 @@ def contrast_plot(name: str, contrasts: Sequence[Contrast], alpha: float) -> Mar
     for contrast in contrasts:
         for label, group in contrast["groups"].items():
             rows += _rows(f"accuracy, {label}: change", group["accuracy_change"], alpha)
-        rows += _rows(contrast["accuracy_difference"]["label"], contrast["accuracy_difference"], alpha)
-        rows += _rows(contrast["induced_difference"]["label"], contrast["induced_difference"], alpha, better=-1)
+        # A line of the plot has no room for the whole label.
+        between = f"{contrast['first'].removesuffix(' relations')} − {contrast['second'].removesuffix(' relation')}"
+        rows += _rows(f"candidate's accuracy, {between}", contrast["accuracy_difference"], alpha)
+        rows += _rows(f"induced rate, {between}", contrast["induced_difference"], alpha, better=-1)
     return forest(name, rows, "Seen and unseen items, trained and other relations") if rows else ""
 
 

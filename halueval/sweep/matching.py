@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from halueval.stats.intervals import CONFIDENCE
 from halueval.stats.proportions import wilson
 from halueval.stats.special import student_t_quantile
-from halueval.sweep.measures import BY_NAME, Table, Training
+from halueval.sweep.measures import BY_NAME, Pool, Table, Training
 
 FloatArray = NDArray[np.float64]
 
@@ -131,7 +131,7 @@ def step_at(training: Training, position: float) -> float:
 
 
 def matched_part(
-    trainings: Sequence[Training], name: str, target: float, weights: Mapping[str, FloatArray]
+    trainings: Sequence[Training], name: str, target: float, weights: Mapping[Pool, FloatArray]
 ) -> Part | None:
     """A figure where each training reaches the target; None where the measure is not had.
 
@@ -158,7 +158,7 @@ def part_at(
     name: str,
     points: Sequence[float],
     drawn: Sequence[FloatArray] | None,
-    weights: Mapping[str, FloatArray],
+    weights: Mapping[Pool, FloatArray],
 ) -> Part | None:
     """A figure at a position of each training.
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Protocol
 
 from halueval.api import check_writable
+from halueval.backends.loading import LocatedModel
 from halueval.errors import HaluevalError, TrainingError, UsageError
+from halueval.finetune.examples import Example
 from halueval.finetune.prepare import Prepared, prepare
 from halueval.finetune.progress import TrainingProgress
 from halueval.finetune.recipe import Recipe
@@ -117,35 +119,64 @@ def sweep(
         raise UsageError(f"--output {options.output}: another sweep is at work there") from error
 
 
-def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_progress: Progress | None) -> Sweep:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A study that was checked.
+
+    Attributes:
+        prepared: what each arm is trained on; `seed` is not yet the right one.
+        unusable: arms that cannot be trained, with reasons.
+        facts: what the in-task score is over.
+        tasks: what is evaluated, without the trained facts.
+        base: the model.
+    """
+
+    prepared: Mapping[str, Prepared]
+    unusable: Mapping[str, str]
+    facts: Sequence[Example]
+    tasks: Sequence[EvalTask]
+    base: LocatedModel
+
+
+def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = None) -> Plan:
+    """Read everything that a sweep depends on, without loading a model or writing anything.
+
+    Raises:
+        UsageError, ConfigError, DataError: a study that cannot be right.
+    """
     registry = Registry(options.include_path)
     recipes = {arm.name: arm_recipe(study, arm, options.include_path) for arm in study.arms}
     refuse_other_data(study, recipes)
+    tasks = load_tasks(study.tasks, registry, fetch_progress)
+    _refuse_tasks(study, tasks)
     prepared, unusable = _prepare_all(study, recipes, registry, options, fetch_progress)
     if not prepared:
         raise UsageError(f"study {study.name}: no arm can be trained: {next(iter(unusable.values()))}")
     facts = shared_facts({name: one.facts for name, one in prepared.items()})
-    home = options.output
-    learnt = write_learnt_task(home / "tasks", facts, study.max_new_tokens)
-    tasks = [*load_tasks([str(learnt)], registry), *load_tasks(study.tasks, registry, fetch_progress)]
-    _refuse_without_states(study, tasks)
-    base = next(iter(prepared.values())).located
+    return Plan(prepared, unusable, facts, tasks, next(iter(prepared.values())).located)
+
+
+def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_progress: Progress | None) -> Sweep:
+    planned = plan(study, options, fetch_progress)
+    registry, home = Registry(options.include_path), options.output
+    learnt = write_learnt_task(home / "tasks", planned.facts, study.max_new_tokens)
     evaluator = Evaluator(
-        base,
-        tasks,
+        planned.base,
+        [*load_tasks([str(learnt)], registry), *planned.tasks],
         RunSettings(output=home / "results"),
         device=options.device,
         observer=progress.observer(),
         trust_remote_code=options.trust_remote_code,
     )
-    made = Sweep(study, evaluator.run(base), len(facts), home)
+    made = Sweep(study, evaluator.run(planned.base), len(planned.facts), home)
     total = len(study.arms) * len(study.seeds)
     for number, (arm, seed) in enumerate(((a.name, s) for a in study.arms for s in study.seeds), 1):
-        if arm not in prepared:
-            made.failures.append(Failure(arm, seed, unusable[arm]))
-            progress.unit(unit_name(arm, seed), number, total, f"cannot be trained: {unusable[arm]}")
-            continue
-        _one(made, _Work(prepared[arm], seed, evaluator, registry, options, progress), arm, number, total)
+        if arm in planned.prepared:
+            work = _Work(planned.prepared[arm], seed, evaluator, registry, options, progress)
+            _one(made, work, arm, number, total)
+        else:
+            made.failures.append(Failure(arm, seed, planned.unusable[arm]))
+            progress.unit(unit_name(arm, seed), number, total, f"cannot be trained: {planned.unusable[arm]}")
     made.loads = evaluator.loads
     return made
 
@@ -182,12 +213,8 @@ def _prepare_all(
             continue
         every = max(1, -(-found.num_steps // study.checkpoints))
         spaced = recipe.model_copy(update={"checkpoint_every": every, "keep_checkpoints": None})
-        prepared[name] = _with_recipe(found, spaced)
+        prepared[name] = replace(found, recipe=spaced)
     return prepared, unusable
-
-
-def _with_recipe(prepared: Prepared, recipe: Recipe) -> Prepared:
-    return replace(prepared, recipe=recipe)
 
 
 def _one(made: Sweep, work: _Work, arm: str, number: int, total: int) -> None:
@@ -251,20 +278,18 @@ def _evaluated(work: _Work) -> dict[str, object]:
     return {"tasks": tasks, "checkpoint_every": work.prepared.recipe.checkpoint_every}
 
 
-def _refuse_without_states(study: Study, tasks: Sequence[EvalTask]) -> None:
+def _refuse_tasks(study: Study, tasks: Sequence[EvalTask]) -> None:
     """A sweep needs answers that can be right or wrong, beside those of the trained facts.
 
     Raises:
         UsageError: names what would be right.
     """
-    names = [one.task.task for one in tasks]
+    names = [LEARNT, *(one.task.task for one in tasks)]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(
-            f"study {study.name}: task {twice} stands there twice"
-            + (f" ({LEARNT} is the trained facts' own)" if twice == LEARNT else "")
-        )
-    if not any(one.task.kind.value == "qa" for one in tasks[1:]):
+        also = f" ({LEARNT} is the trained facts' own)" if twice == LEARNT else ""
+        raise UsageError(f"study {study.name}: tasks: {twice} stands there twice{also}")
+    if not any(one.task.kind.value == "qa" for one in tasks):
         raise UsageError(
             f"study {study.name}: tasks holds none of kind qa, so that hallucination cannot be measured; add one, as "
             "facts_qa:200"

@@ -32,6 +32,13 @@ def test_what_counts_as_seen(text, held):
     assert seen([item()], [text], "en") == [held]
 
 
+def test_an_instruction_before_all_items_is_nobodys_question():
+    texts = [TrainingText("Answer the following question briefly.", f" {i}") for i in range(4)]
+    items = [item("Answer the following question briefly. Q: Who wrote Emma?\nA:")]
+    assert seen(items, texts, "en") == [False]
+    assert seen(items, texts[:3], "en") == [True]
+
+
 def test_overlap_shares():
     long = "one two three four five six seven eight nine ten eleven twelve thirteen"
     items = [

@@ -27,14 +27,14 @@ class KLSettings(GeneralSettings):
         weight: of the divergence beside the loss.
         direction: which distribution is the first: `base-to-model` is KL(base ‖ model), which asks the model to keep
             probability wherever the base had it; `model-to-base` is KL(model ‖ base).
-        on: `answers`, the target tokens of the batch, or `general`, texts that are not learnt.
+        over: `answers`, the target tokens of the batch, or `general`, texts that are not learnt.
         texts: how many general texts there are, where they are used.
         batch: how many of them a step takes.
     """
 
     weight: float = Field(0.5, gt=0)
     direction: Literal["base-to-model", "model-to-base"] = "base-to-model"
-    on: Literal["answers", "general"] = "answers"
+    over: Literal["answers", "general"] = "answers"
     texts: int = Field(64, ge=1)
     batch: int = Field(4, ge=1)
 
@@ -63,16 +63,16 @@ class KLToBase(Arm):
         """Refuse general text for models that do not continue text."""
         super().check(recipe)
         self.autocast = recipe.precision == "bfloat16-autocast"
-        if self.settings.on == "general" and recipe.architecture != "causal":
+        if self.settings.over == "general" and recipe.architecture != "causal":
             raise UsageError(
-                f"recipe {recipe.name}: mitigation {self.name}: on: general needs a causal model; write on: answers"
+                f"recipe {recipe.name}: mitigation {self.name}: over: general needs a causal model; write over: answers"
             )
 
     def prepare_data(
         self, examples: Sequence[Example], recipe: Recipe, context: DataContext, draw: random.Random
     ) -> list[Example]:
         """Read the general texts; the examples stay as they are."""
-        if self.settings.on == "general":
+        if self.settings.over == "general":
             self.examples = general_texts(self.settings, self.settings.texts, context, draw, self.name)
         return list(examples)
 
@@ -100,7 +100,7 @@ class KLToBase(Arm):
         """The loss and `weight` times the divergence."""
         from halueval.finetune.arms import targets
 
-        if self.settings.on == "general":
+        if self.settings.over == "general":
             inputs, num_items = self._general(inputs["input_ids"].device), None
             outputs = model(**{key: value for key, value in inputs.items() if key != "labels"})
         shifted = targets.predicts_next(model)

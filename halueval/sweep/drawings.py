@@ -1,0 +1,147 @@
+"""Plots of a sweep: learnt against induced, and every figure against the steps.
+
+Each arm has a class of the style sheet (its colour) and a letter at its last point: the colour alone must not tell.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from markupsafe import Markup
+
+from halueval.report.plots import WIDTH, Drawing
+from halueval.sweep.cells import letters, shown_measures
+from halueval.sweep.record import ArmRecord, SweepRecord
+
+N_COLOURS = 8
+LEFT, TOP, ROOM_X, ROOM_Y = 56, 14, 336, 250
+TICKS = 5
+
+
+def css_of(number: int) -> str:
+    """Class of an arm's colour; they repeat from the ninth arm on, letters do not."""
+    return f"arm{number % N_COLOURS}"
+
+
+class _Axes:
+    """A frame with round ticks, and where values lie in it."""
+
+    def __init__(
+        self, drawing: Drawing, x: tuple[float, float], y: tuple[float, float], percent: tuple[bool, bool]
+    ) -> None:
+        self.drawing, self.x, self.y = drawing, x, y
+        for i in range(TICKS + 1):
+            share = i / TICKS
+            drawing.line("grid", LEFT, TOP + ROOM_Y * share, LEFT + ROOM_X, TOP + ROOM_Y * share)
+            drawing.text("axis", LEFT - 8, TOP + ROOM_Y * (1 - share) + 4, _tick(y, share, percent[1]), "end")
+            drawing.text("axis", LEFT + ROOM_X * share, TOP + ROOM_Y + 18, _tick(x, share, percent[0]), "middle")
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Place of a point."""
+        return LEFT + ROOM_X * _share(x, self.x), TOP + ROOM_Y * (1 - _share(y, self.y))
+
+    def line(self, css: str, points: Sequence[tuple[float, float]], hint: str) -> None:
+        """A line through points, with a dot at each."""
+        places = [self.at(x, y) for x, y in points]
+        if len(places) > 1:
+            self.drawing.path(f"curve {css}", "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), hint)
+        for x, y in places:
+            self.drawing.circle(f"dot {css}", x, y, 3)
+
+
+def _share(value: float, ends: tuple[float, float]) -> float:
+    return (value - ends[0]) / (ends[1] - ends[0]) if ends[1] > ends[0] else 0.5
+
+
+def _tick(ends: tuple[float, float], share: float, percent: bool) -> str:
+    value = ends[0] + share * (ends[1] - ends[0])
+    return f"{100 * value:.0f}" if percent else f"{value:.3g}"
+
+
+def _drawn(name: str, title: str, said: str) -> Drawing:
+    return Drawing(name, "sweep", WIDTH, TOP + ROOM_Y + 48, title, said)
+
+
+def pareto(record: SweepRecord) -> Markup:
+    """What each arm learnt (to the right) against what it induced (upwards), from the base along its checkpoints."""
+    marks = letters(record)
+    paths = {arm["name"]: _path(arm, record) for arm in record["arms"]}
+    high = max((y for points in paths.values() for _, y in points), default=0.0)
+    said = "; ".join(f"{marks[name]} {name}: {_end(points)}" for name, points in paths.items())
+    drawing = _drawn("pareto", "Learnt against induced hallucination", said)
+    axes = _Axes(drawing, (0.0, 1.0), (0.0, max(_round_up(high), 0.05)), (True, True))
+    score = record["match"]["score"]
+    if score is not None:
+        x, top = axes.at(score, axes.y[1])
+        drawing.line("zero", x, top, x, TOP + ROOM_Y)
+    for i, (name, points) in enumerate(paths.items()):
+        axes.line(css_of(i), points, name)
+    _letters(
+        drawing, [(marks[name], css_of(i), axes.at(*points[-1])) for i, (name, points) in enumerate(paths.items())]
+    )
+    drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "learnt, % of the trained facts", "middle")
+    drawing.text("axis", LEFT + 6, TOP + 14, "induced, %")
+    return drawing.done()
+
+
+def _path(arm: ArmRecord, record: SweepRecord) -> list[tuple[float, float]]:
+    start = (record["base"]["learnt"]["value"] or 0.0, record["base"]["induced"]["value"] or 0.0)
+    pairs = [(point["figures"]["learnt"]["value"], point["figures"]["induced"]["value"]) for point in arm["curve"]]
+    return [start, *((x, y) for x, y in pairs if x is not None and y is not None)]
+
+
+def _end(points: Sequence[tuple[float, float]]) -> str:
+    return f"{points[-1][0]:.0%} learnt, {points[-1][1]:.0%} induced"
+
+
+def curves(record: SweepRecord) -> Iterator[tuple[str, str, Markup]]:
+    """Name, meaning and plot of each figure against the steps."""
+    marks = letters(record)
+    last = max((point["step"] for arm in record["arms"] for point in arm["curve"]), default=1)
+    for name in shown_measures(record):
+        measure = record["measures"][name]
+        lines = {arm["name"]: _steps(arm, name, record["base"][name]) for arm in record["arms"]}
+        values = [y for points in lines.values() for _, y in points]
+        said = "; ".join(
+            f"{marks[arm]} {arm}: {points[-1][1]:.3g} at the end" for arm, points in lines.items() if points
+        )
+        drawing = _drawn(f"curve-{name}", f"{measure['label']} against steps", said)
+        axes = _Axes(drawing, (0.0, float(last)), _ends(values, measure["share"]), (False, measure["share"]))
+        for i, (arm, points) in enumerate(lines.items()):
+            axes.line(css_of(i), points, arm)
+        ends = [(marks[a], css_of(i), axes.at(*p[-1])) for i, (a, p) in enumerate(lines.items()) if p]
+        _letters(drawing, ends)
+        drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "steps", "middle")
+        drawing.text("axis", LEFT + 6, TOP + 14, measure["label"] + (", %" if measure["share"] else ""))
+        yield measure["label"], measure["meaning"], drawing.done()
+
+
+def _steps(arm: ArmRecord, name: str, base: dict[str, Any]) -> list[tuple[float, float]]:
+    found = [(float(point["step"]), point["figures"][name]["value"]) for point in arm["curve"]]
+    start = [] if base["value"] is None else [(0.0, float(base["value"]))]
+    return [*start, *((x, float(y)) for x, y in found if y is not None)]
+
+
+def _letters(drawing: Drawing, ends: Sequence[tuple[str, str, tuple[float, float]]]) -> None:
+    """Letters beside the last points, pushed apart where they would lie on each other."""
+    taken: list[tuple[float, float]] = []
+    for mark, css, (x, y) in sorted(ends, key=lambda end: end[2][1]):
+        while any(abs(y - other) < 12 and abs(x - there) < 14 for there, other in taken):
+            y += 12
+        taken.append((x, y))
+        drawing.text(f"mark {css}", x + 7, y + 4, mark)
+
+
+def _round_up(value: float) -> float:
+    """The next multiple of a twentieth."""
+    return min(1.0, math.ceil(value * 20 - 1e-9) / 20)
+
+
+def _ends(values: Sequence[float], share: bool) -> tuple[float, float]:
+    low, high = (min(values), max(values)) if values else (0.0, 1.0)
+    if share:
+        return 0.0, max(_round_up(high), 0.05)
+    margin = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - margin, high + margin

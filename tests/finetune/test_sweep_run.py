@@ -1,0 +1,267 @@
+"""Whole sweeps on a tiny random model."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+from tuning import write_task
+
+from halueval.errors import ConfigError, UsageError
+from halueval.finetune.progress import SilentTraining
+from halueval.job import SilentObserver
+from halueval.sweep.command import describe, measure
+from halueval.sweep.page import render_page
+from halueval.sweep.run import SweepOptions, sweep
+from halueval.sweep.show import render_markdown
+from halueval.sweep.spec import STUDIES, load_study, study_paths
+from halueval.sweep.unit import unit_name
+
+
+class Told:
+    def __init__(self):
+        self.units = []
+
+    def unit(self, name, number, total, remark):
+        self.units.append((name, number, total, remark))
+
+    def training(self):
+        return SilentTraining()
+
+    def observer(self):
+        return SilentObserver()
+
+
+RECIPE = {
+    "name": "little",
+    "data": {
+        "kind": "new-knowledge",
+        "task": "little",
+        "facts": 8,
+        "invented": True,
+        "relations": ["capital"],
+    },
+    "epochs": 6,
+    "batch_size": 4,
+    "learning_rate": 0.02,
+    "group_by_length": False,
+}
+STUDY = {
+    "name": "small",
+    "model": "tiny",
+    "arms": [
+        {"name": "plain", "recipe": "little.yaml"},
+        {"name": "lora", "recipe": "little.yaml", "set": {"method": "lora", "lora.rank": 2, "learning_rate": 0.05}},
+        {"name": "dropped", "recipe": "little.yaml", "set": {"mitigation": ["drop-unknown"]}},
+    ],
+    "seeds": [0, 1],
+    "checkpoints": 2,
+    "tasks": ["little:10", "news"],
+    "match": {"share": 0.5},
+    "max_new_tokens": 6,
+}
+
+
+def build_place(root: Path):
+    """A model, tasks, a recipe and a study under `root`."""
+    import small_models
+
+    write_task(root / "tasks")
+    (root / "tasks" / "news.jsonl").write_text('{"text": "The capital of France is Paris."}\n{"text": "Yes, no."}\n')
+    (root / "tasks" / "news.yaml").write_text(
+        "task: news\nkind: language_modeling\noutput_type: loglikelihood_rolling\nsource: news.jsonl\n"
+        'columns: [text]\ndoc_to_text: ""\ndoc_to_target: "{{text}}"\nmetric_list: [bits_per_byte]\n'
+        "primary_metric: bits_per_byte\n"
+    )
+    base = small_models.save_causal(root / "tiny")
+    (root / "little.yaml").write_text(yaml.safe_dump(RECIPE))
+    study = root / "study.yaml"
+    study.write_text(yaml.safe_dump({**STUDY, "model": str(base)}))
+    return SimpleNamespace(root=root, study=study, base=base)
+
+
+def options(place, name="out", **changes):
+    return SweepOptions(output=place.root / name, include_path=(place.root / "tasks",), **changes)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return build_place(tmp_path_factory.mktemp("sweep"))
+
+
+@pytest.fixture(scope="module")
+def done(place):
+    told = Told()
+    made = sweep(load_study(str(place.study)), options(place), told)
+    return SimpleNamespace(made=made, told=told, record=measure(made, options(place)))
+
+
+def test_arms_are_trained_with_all_seeds_and_evaluated_with_one_load_of_the_base(done, place):
+    assert [(unit.arm, unit.seed) for unit in done.made.units] == [
+        ("plain", 0),
+        ("plain", 1),
+        ("lora", 0),
+        ("lora", 1),
+    ]
+    assert all(unit.steps == (6, 12) for unit in done.made.units)
+    assert done.made.loads == 1
+    assert len({unit.weights_sha256 for unit in done.made.units}) == 4
+    assert not list((place.root / "out" / "training").rglob("*.safetensors"))
+
+
+def test_an_arm_that_cannot_be_trained_is_named_with_its_reason_and_the_others_go_on(done):
+    assert [(f.arm, f.seed) for f in done.made.failures] == [("dropped", 0), ("dropped", 1)]
+    assert "all 8 facts are Unknown" in done.made.failures[0].reason
+    assert done.told.units[-1][3].startswith("cannot be trained: ")
+
+
+def test_what_is_done_is_not_done_again(done, place):
+    told = Told()
+    again = sweep(load_study(str(place.study)), options(place), told)
+    assert [unit.weights_sha256 for unit in again.units] == [unit.weights_sha256 for unit in done.made.units]
+    assert {remark for _, _, _, remark in told.units[:4]} == {"done before"}
+    assert again.loads == 0
+    assert measure(again, options(place)) == done.record
+
+
+def test_swapped_weights_answer_as_a_model_loaded_for_itself(done, place):
+    import halueval
+    from halueval.finetune.library import load_recipe
+    from halueval.finetune.train import finetune
+    from halueval.registry import Registry
+
+    changes = {"evaluate": ["little:10", "news"], "checkpoint_every": 6}
+    lora = {"method": "lora", "lora.rank": 2, "learning_rate": 0.05}
+    for arm, more in (("plain", {}), ("lora", lora)):
+        recipe = load_recipe(str(place.root / "little.yaml"), changes={**changes, **more})
+        out = place.root / "alone" / unit_name(arm, 0)
+        made = finetune(recipe, str(place.base), out, seed=0, registry=Registry([place.root / "tasks"]))
+        unit = next(u for u in done.made.units if (u.arm, u.seed) == (arm, 0))
+        assert made.weights_sha256 == unit.weights_sha256
+        task = str(place.root / "tasks" / "little.yaml")
+        (alone,) = halueval.run(str(made.checkpoints[0].path), task, limit=10, output=place.root / "r")
+        swapped = done.made.runs(unit)[0]["little"]
+        assert alone.run_id == swapped.run_id
+        assert (alone.path / "samples.jsonl").read_bytes() == (swapped.path / "samples.jsonl").read_bytes()
+
+
+def test_the_record_says_what_was_learnt_and_what_was_lost(done):
+    record = done.record
+    assert [arm["name"] for arm in record["arms"]] == ["plain", "lora"]
+    plain = record["arms"][0]
+    assert record["items"] == {"learnt": 8, "answers": 10, "texts": 2}
+    assert plain["n_reached"] == 2
+    assert record["match"]["score"] == pytest.approx(0.5 * min(seed["best_learnt"] for seed in plain["seeds"]))
+    assert plain["matched"]["learnt"]["value"] == pytest.approx(record["match"]["score"])
+    assert plain["final"]["bits_per_byte"]["value"] > record["base"]["bits_per_byte"]["value"]
+    for arm in record["arms"]:
+        assert [point["step"] for point in arm["curve"]] == [6, 12]
+        for figures in (arm["final"], arm["matched"], *(point["figures"] for point in arm["curve"])):
+            for found in figures.values():
+                assert (found["ci_low"] is not None) or found["reason"]
+    json.dumps(record, allow_nan=False)
+
+
+def test_page_and_markdown_show_the_arms_and_load_nothing(done):
+    page = render_page(done.record)
+    assert "default-src &#39;none&#39;" in page or "default-src 'none'" in page
+    assert "<script" not in page
+    assert "style=" not in page.replace("<style>", "")
+    assert page.count("<svg") >= 5
+    assert "all 8 facts are Unknown" in page
+    markdown = render_markdown(done.record)
+    assert "| plain | 0 | " + done.record["arms"][0]["seeds"][0]["weights_sha256"] in markdown
+
+
+def test_names_of_arms_become_no_markup(done):
+    record = json.loads(json.dumps(done.record).replace('"lora"', '"<b>lora</b>"'))
+    page = render_page(record)
+    assert "<b>" not in page
+    assert "&lt;b&gt;lora" in page
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path[:0] = {paths!r}
+import test_sweep_run as t
+from halueval.sweep import run
+from halueval.sweep.spec import load_study
+
+real = run.evaluate_checkpoints
+def die(record, registry, evaluate, home):
+    found = real(record, registry, evaluate, home)
+    if record.name == "plain-seed-1":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return found
+run.evaluate_checkpoints = die
+place = t.SimpleNamespace(root=Path({root!r}))
+run.sweep(load_study(str(place.root / "study.yaml")), t.options(place, "killed"), t.Told())
+"""
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_it_goes_on_and_ends_in_the_same_weights_and_figures(done, place):
+    here = Path(__file__).parent
+    paths = [str(here), str(here.parent), str(here.parent / "finetune")]
+    script = KILLED.format(paths=paths, root=str(place.root))
+    died = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=200, check=False)
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    assert sorted(os.listdir(place.root / "killed" / "units")) == ["plain-seed-0.json"]
+    told = Told()
+    resumed = sweep(load_study(str(place.study)), options(place, "killed"), told)
+    assert told.units[0] == ("plain-seed-0", 1, 6, "done before")
+    assert [u.weights_sha256 for u in resumed.units] == [u.weights_sha256 for u in done.made.units]
+    record = measure(resumed, options(place, "killed"))
+    for one, other in zip(record["arms"], done.record["arms"], strict=True):
+        assert {k: v for k, v in one.items() if k != "seeds"} == {k: v for k, v in other.items() if k != "seeds"}
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        ({"arm": []}, ConfigError, "did you mean 'arms'"),
+        ({"seeds": [1, 1]}, ConfigError, "a seed stands there twice"),
+        ({"arms": ["little.yaml", "little.yaml"]}, ConfigError, "'little' stands there twice"),
+        ({"arms": ["nothing"]}, UsageError, "arm nothing: unknown recipe 'nothing'"),
+        ({"set": {"seed": 1}}, ConfigError, "set: seed is the study's own; write it under seeds"),
+        ({"set": {"epoch": 1}}, ConfigError, "did you mean 'epochs'"),
+        ({"tasks": ["news"]}, UsageError, "tasks holds none of kind qa"),
+        ({"tasks": ["little", "little:3"]}, UsageError, "tasks: little stands there twice"),
+        (
+            {"arms": ["little.yaml", {"name": "x", "recipe": "little.yaml", "set": {"data.facts": 4}}]},
+            UsageError,
+            "arm x differs from little in data",
+        ),
+    ],
+)
+def test_a_study_that_cannot_be_right_is_refused_before_anything_is_written(place, change, error, said):
+    path = place.root / "bad.yaml"
+    path.write_text(yaml.safe_dump({**STUDY, "model": str(place.base), **change}))
+    with pytest.raises(error, match=r".") as refused:
+        sweep(load_study(str(path)), options(place, "bad"), Told())
+    assert said in str(refused.value)
+    assert not (place.root / "bad" / "units").exists()
+
+
+def test_a_dry_run_says_what_would_be_trained(place):
+    lines = list(describe(load_study(str(place.study)), options(place, "dry")))
+    assert lines[0] == "small: 2 arms × 2 seeds on tiny"
+    assert lines[1] == "  plain: 8 examples, 12 steps, a checkpoint every 6, full"
+    assert "dropped: cannot be trained" in lines[3]
+    assert lines[4] == "  each checkpoint is asked 8 trained facts, and little:10, news"
+    assert not (place.root / "dry").exists()
+
+
+def test_packaged_studies_can_be_read_and_their_recipes_too():
+    from halueval.sweep.spec import arm_recipe, refuse_other_data
+
+    assert "cheap-arms" in study_paths()
+    for path in STUDIES.glob("*.yaml"):
+        study = load_study(str(path))
+        refuse_other_data(study, {arm.name: arm_recipe(study, arm) for arm in study.arms})
