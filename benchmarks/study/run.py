@@ -108,10 +108,11 @@ def _probe(settings: Settings, work: Path, watch: Watch) -> Path:
 
 
 def _check(header: LabelHeader, settings: Settings, weights: str, path: Path) -> None:
-    if header.task != settings.task or header.weights_sha256 != weights or header.adapter_sha256 is not None:
+    task = Registry(()).task(settings.task).task
+    if header.task != task or header.weights_sha256 != weights or header.adapter_sha256 is not None:
         raise DataError(
             f"{path}: labels of {header.task} by {header.model} ({header.weights_sha256[:12]}…); the study needs those "
-            f"of {settings.task} by {settings.model} ({weights[:12]}…)"
+            f"of {task} by {settings.model} ({weights[:12]}…)"
         )
 
 
