@@ -27,6 +27,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--render", action="store_true", help="only write the page anew from the record")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="labels of an earlier probe of the same base")
     parser.add_argument("--facts", type=int, metavar="N", help="first so many rows of the task are used")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or mps; float32 everywhere")
     parser.add_argument("--work", type=Path, help="what is kept on the way [default: benchmarks/.work/study]")
     parser.add_argument("--out", type=Path, help="of study.json [default: benchmarks; of a smoke run, --work]")
     parser.add_argument("--docs", type=Path, help="of study.md [default: docs; of a smoke run, --work]")
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit code 0, 2 for bad input, 3 if interrupted: the same command then goes on."""
     options = parse(arguments)
     settings = smoke(Settings()) if options.smoke else Settings()
+    settings = replace(settings, device=options.device)
     if options.facts is not None:
         settings = replace(settings, facts=options.facts)
     record_file = options.out / "study.json"

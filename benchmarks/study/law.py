@@ -145,11 +145,12 @@ def law(trained: Sequence[Trained], held_out: HeldOut, which: str, drawn: Replic
         if np.isfinite(y).all():
             coefficients, r_squared = fit(x, y, drawn.trainings[i, owner])
             found[i] = [*coefficients, r_squared]
-    names = ("intercept", "known_fitted", "unknown_fitted", "r_squared")
+    names = ("intercept", "known_fitted", "unknown_fitted")
     return {
         "n_points": len(points),
         "n_facts": int(held_out.test(which).sum()),
         **{name: asdict(drawn.estimate(found[:, i])) for i, name in enumerate(names)},
+        "r_squared": asdict(_described(float(found[0, 3]))),
         "unknown_less_known": asdict(drawn.estimate(found[:, 2] - found[:, 1])),
         "points": [
             {
@@ -163,6 +164,13 @@ def law(trained: Sequence[Trained], held_out: HeldOut, which: str, drawn: Replic
             for i, (_, one, point) in enumerate(points)
         ],
     }
+
+
+def _described(r_squared: float) -> Estimate:
+    """R² without an interval: each replicate adds noise to the accuracies, so that its R² is lower by itself."""
+    if not np.isfinite(r_squared):
+        return Estimate(None, None, None, "not determined by these trainings")
+    return Estimate(r_squared, None, None, "it describes these checkpoints")
 
 
 def stopping(trained: Sequence[Trained], held_out: HeldOut, which: str, drawn: Replicates) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from benchmarks.study.facts import HELD_OUT, Fact, read_facts, split, write_task
 from benchmarks.study.law import HeldOut, Replicates, curves, digits, law, stopping
 from benchmarks.study.settings import Settings
 from benchmarks.study.trainings import Trained, correct_digits, train
-from halueval.backends.devices import resolve_dtype
+from halueval.backends.devices import resolve_device, resolve_dtype
 from halueval.backends.loading import locate
 from halueval.errors import DataError, UsageError
 from halueval.finetune.progress import TrainingProgress
@@ -68,7 +68,7 @@ def _study(settings: Settings, work: Path, labels: Path | None, watch: Watch) ->
         watch.say(f"what {settings.model} knows of {settings.facts} facts of {settings.task}")
         labels = _probe(settings, work, watch)
     header, known = read_labels(labels)
-    dtype = resolve_dtype("float32", base.spec, "cpu")
+    dtype = resolve_dtype("float32", base.spec, resolve_device(settings.device))
     _check(header, settings, base.identity(dtype).weights_sha256, labels)
     facts = read_facts(settings, known)
     parts = split(facts)
@@ -78,7 +78,7 @@ def _study(settings: Settings, work: Path, labels: Path | None, watch: Watch) ->
         base,
         load_tasks([str(task)], Registry(())),
         RunSettings(output=work / "results", n_resamples=100),
-        device="cpu",
+        device=settings.device,
         observer=watch.observer(),
     )
     evaluator.dtype = dtype  # the same numbers on every processor
@@ -103,15 +103,16 @@ def _probe(settings: Settings, work: Path, watch: Watch) -> Path:
         num_prompts=settings.num_prompts,
         num_draws=settings.num_draws,
     )
-    options = ProbeOptions(settings=asked, device="cpu", dtype="float32")
+    options = ProbeOptions(settings=asked, device=settings.device, dtype="float32")
     return probe_model(settings.model, settings.task, options, watch.observer()).directory / LABELS_FILE
 
 
 def _check(header: LabelHeader, settings: Settings, weights: str, path: Path) -> None:
-    if header.task != settings.task or header.weights_sha256 != weights or header.adapter_sha256 is not None:
+    task = Registry(()).task(settings.task).task
+    if header.task != task or header.weights_sha256 != weights or header.adapter_sha256 is not None:
         raise DataError(
             f"{path}: labels of {header.task} by {header.model} ({header.weights_sha256[:12]}…); the study needs those "
-            f"of {settings.task} by {settings.model} ({weights[:12]}…)"
+            f"of {task} by {settings.model} ({weights[:12]}…)"
         )
 
 

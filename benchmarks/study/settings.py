@@ -29,6 +29,7 @@ class Settings:
         batch_size: facts a step.
         learning_rate: of AdamW, constant.
         n_resamples: bootstrap replicates.
+        device: auto, cpu, cuda or mps.
     """
 
     model: str = MODEL
@@ -44,6 +45,7 @@ class Settings:
     batch_size: int = 16
     learning_rate: float = 1e-4
     n_resamples: int = 2000
+    device: str = "auto"
 
     def described(self) -> dict[str, Any]:
         """As plain JSON."""

@@ -168,7 +168,7 @@ def _make(
 ) -> Trained:
     write_training(data / "train.jsonl", facts)
     recipe = recipe_of(settings, data / "train.jsonl", training.name)
-    record = finetune(recipe, settings.model, training, seed=seed, progress=progress)
+    record = finetune(recipe, settings.model, training, seed=seed, device=settings.device, progress=progress)
     registry = Registry(())
     held_out = evaluator.tasks
     points = []
