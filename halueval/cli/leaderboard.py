@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -140,7 +141,7 @@ def _write_site(board: Board, directory: Path, *, quiet: bool) -> None:
     from halueval.cli.progress import make_observer
     from halueval.report.site.build import count_pages, write_site
 
-    observer = make_observer(quiet=quiet)
+    observer = make_observer(quiet=quiet or not sys.stderr.isatty())
     observer.begin("pages of the site", count_pages(board), 0)
     try:
         write_site(board, directory, lambda _: observer.advance(1))

@@ -203,7 +203,7 @@ class _Site:
         )
 
     def _model(self, model: Model) -> ModelView:
-        states = []
+        states: list[RunStates] = []
         for task, run in model.runs.items():
             page = self._pages[model.key, task]
             shown = states_view(f"states-{len(states)}", run.record["states"], linked=page.has_samples)

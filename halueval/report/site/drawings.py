@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from halueval.report.plots import WIDTH, Drawing
 
@@ -101,14 +101,14 @@ def size_words(parameters: float) -> str:
 
 def bar(estimate: Estimate, axis: Axis, css: str) -> Markup:
     """An interval as a small bar with its value, for a cell of a table; the cell's text says the same."""
-    x = _n(axis.share(estimate.value) * 100)
-    parts = [Markup('<svg class="interval {}" viewBox="-3 0 106 12" aria-hidden="true">').format(css)]
-    parts.append(Markup('<path class="rail" d="M0 6H100"/>'))
+    x, inside = _n(axis.share(estimate.value) * 100), ""
     if estimate.low is not None and estimate.high is not None:
         ends = _n(axis.share(estimate.low) * 100), _n(axis.share(estimate.high) * 100)
-        parts.append(Markup('<path class="range" d="M{} 6H{}"/>').format(*ends))
-    parts.append(Markup('<circle cx="{}" cy="6" r="4"/></svg>').format(x))
-    return Markup("").join(parts)
+        inside = f'<path class="range" d="M{ends[0]} 6H{ends[1]}"/>'
+    return Markup(  # noqa: S704 - numbers, and a class that went through escape
+        f'<svg class="interval {escape(css)}" viewBox="-3 0 106 12" aria-hidden="true">'
+        f'<path class="rail" d="M0 6H100"/>{inside}<circle cx="{x}" cy="6" r="3.5"/></svg>'
+    )
 
 
 def lines(name: str, rows: Sequence[Line], title: str, axis: Axis, words: Words) -> Markup:

@@ -105,12 +105,15 @@ def figure(metric: Mapping[str, Any], *, as_share: bool = False, axis: Axis | No
         note = max(reasons, key=lambda reason: (reasons[reason], reason), default="no sample could be scored")
     elif low is None or high is None:
         note = metric.get("ci_reason") or "no interval"
+    if value is not None and metric["n_unscored"]:
+        scored = metric["n_scored"] / (metric["n_scored"] + metric["n_unscored"])
+        note = facts(f"{100 * scored:.0f} % scored", note)
     known = value is not None and axis is not None
     return Figure(
         value=value,
         text="" if value is None else words(value) + unit,
         interval="" if low is None or high is None else f"[{words(low)}, {words(high)}]",
-        note=note,
+        note=short_name(note),
         n_scored=metric["n_scored"],
         n_unscored=metric["n_unscored"],
         bar=bar(Estimate(value, low, high), axis, css) if known and axis is not None else Markup(""),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from halueval import __version__
 from halueval.report.page import asset, encodable, policy
 
 if TYPE_CHECKING:
@@ -28,25 +28,25 @@ def render(template: str, *, root: str = "", **context: Any) -> bytes:
         root: leads from the page's directory to the site's, `""` or `"../"`.
         context: what the template names; a misspelt name is an error, never an empty place.
     """
+    page = _environment().get_template(template).render(root=root, **_frame(template), **context)
+    return encodable(page).encode("utf-8")
+
+
+@cache
+def _frame(template: str) -> dict[str, Any]:
+    """What all pages of a template share."""
     from markupsafe import Markup
 
     style, theme = asset("diff.css", f"{_OWN}site.css"), asset("theme.js")
     names = _SCRIPTS[template]
     scripts = [asset(*names)] if names else []
-    page = (
-        _environment()
-        .get_template(template)
-        .render(
-            root=root,
-            version=__version__,
-            policy=policy(style, (theme, *scripts), chunks=template == "run.html.j2"),
-            style=Markup(style),  # noqa: S704 - the package's own files
-            theme=Markup(theme),  # noqa: S704 - the package's own file
-            scripts=[Markup(script) for script in scripts],  # noqa: S704 - the package's own files
-            **context,
-        )
-    )
-    return encodable(page).encode("utf-8")
+    return {
+        "version": version("halueval"),
+        "policy": policy(style, (theme, *scripts), chunks=template == "run.html.j2"),
+        "style": Markup(style),  # noqa: S704 - the package's own files
+        "theme": Markup(theme),  # noqa: S704 - the package's own file
+        "scripts": [Markup(script) for script in scripts],  # noqa: S704 - the package's own files
+    }
 
 
 @cache

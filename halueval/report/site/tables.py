@@ -35,6 +35,7 @@ class Tables:
         self._board = board
         self._addresses = addresses
         self._pages = pages
+        self._drawn: dict[tuple[int, tuple[float, float] | None], Figure] = {}
         self._columns = {column.key: column for column in board.columns}
 
     def overall(self) -> Section | None:
@@ -179,7 +180,9 @@ class Tables:
     def _cell(self, key: str, cell: data.Cell | None, axis: Axis | None) -> Cell:
         if cell is None:
             return Cell("", text="–")
-        made = _figure(self._columns[key], cell, axis)
+        drawn = (id(cell), None if axis is None else (axis.low, axis.high))  # cells live as long as the board
+        if (made := self._drawn.get(drawn)) is None:
+            made = self._drawn[drawn] = _figure(self._columns[key], cell, axis)
         return Cell("" if cell.value is None else f"{cell.value:.6g}", made)
 
     def _samples(self, entry: data.Entry, task: TaskBoard, root: str) -> Cell:

@@ -183,7 +183,7 @@
       const gold = row.target ? clipped("bdi", "text", row.target) : "none: the question has no answer";
       item.append(...long(el("p", "gold", el("b", "", "Expected: "), gold), row.target));
       const said = el("div", "answer", el("h4", "", row.choices ? "Chosen" : "Answer"));
-      said.append(...(row.text ? long(clipped("p", "text", row.text), row.text) : [el("p", "text none", "(nothing)")]));
+      said.append(...(row.text ? long(clipped("p", "text", row.text.replace(/^ /, "")), row.text) : [el("p", "text none", "(nothing)")]));
       if (row.why) said.append(el("p", "why", "Not scored: ", modelText("span", "", ...pieces(row.why))));
       item.append(said);
     }
