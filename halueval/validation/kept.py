@@ -17,7 +17,7 @@ from halueval.consistency.base import ConsistencyScorer
 from halueval.schema import canonical_json, sha256_text
 from halueval.validation.run import Scored
 
-Write = Callable[[Path, Iterable[bytes]], None]
+Write = Callable[[Path, Iterable[bytes]], object]
 
 
 class KeptScores:
