@@ -113,15 +113,19 @@ class CausalTrainer(_HookedTrainer, SFTTrainer):
     def loss_at_answers(self, model: Any, inputs: dict[str, Any], num_items: Any) -> torch.Tensor | None:
         """Cross-entropy at the positions before an answer's token in any row, over the answers' tokens of the step."""
         labels = inputs["labels"]
-        whole = self.model.get_base_model() if hasattr(self.model, "peft_config") else self.model
+        trained: Any = self.model
+        whole = trained.get_base_model() if hasattr(trained, "peft_config") else trained
         if labels.device.type == "cuda" or "logits_to_keep" not in inspect.signature(type(whole).forward).parameters:
             return None
         positions = (labels[:, 1:] != NO_LOSS).any(dim=0).nonzero().squeeze(1)
         given = {key: value for key, value in inputs.items() if key != "labels"}
         logits = model(**given, logits_to_keep=positions, use_cache=False).logits.float()
         targets = labels[:, positions + 1]
-        total = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=NO_LOSS, reduction="sum")
-        return total / ((targets != NO_LOSS).sum() if num_items is None else num_items)
+        total: torch.Tensor = functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=NO_LOSS, reduction="sum"
+        )
+        count: torch.Tensor | int = (targets != NO_LOSS).sum() if num_items is None else num_items
+        return total / count
 
     def _send_telemetry(self) -> None:
         """Nothing: trl reports each training to the hub; halueval tells nobody."""
