@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,28 @@ def save_weights(model: Any, located: LocatedModel, directory: Path) -> None:
         (directory / "README.md").unlink(missing_ok=True)  # peft's template of a model card; ours is halueval.yaml
         _settle_adapter_config(directory / ADAPTER_CONFIG, located.spec.name)
         return
-    model.save_pretrained(str(directory))
+    with _as_configured(model, located):
+        model.save_pretrained(str(directory))
     for name in (*TOKENIZER_FILES, "chat_template.jinja"):
         if (located.directory / name).is_file():
             shutil.copyfile(located.directory / name, directory / name)
+
+
+@contextlib.contextmanager
+def _as_configured(model: Any, located: LocatedModel) -> Iterator[None]:
+    """The base's own `use_cache`: trl switches it off for training, and saved models would generate without it."""
+    own, training = (
+        read_json(located.directory / "config.json").get("use_cache"),
+        getattr(model.config, "use_cache", None),
+    )
+    if own is None:
+        yield
+        return
+    model.config.use_cache = own
+    try:
+        yield
+    finally:
+        model.config.use_cache = training
 
 
 def _settle_adapter_config(path: Path, base: str) -> None:

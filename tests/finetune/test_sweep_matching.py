@@ -89,7 +89,7 @@ def test_a_figure_is_taken_where_each_seed_reaches_the_target():
 
 
 def test_the_interval_is_students_with_degrees_of_freedom_of_both_parts():
-    # Errors of .03 over 101 items and .04 over 3 seeds: se = .05, df = .05⁴ / (.03⁴/100 + .04⁴/2) = 4.856.
+    # Errors of .03 over 101 items and .04 over 3 seeds: se = .05, df = .05⁴ / (.03⁴/100 + .04⁴/2) = 4.852.
     spread = 0.04 * math.sqrt(3)
     by_seed = np.array([0.4 - spread, 0.4, 0.4 + spread])
     unbiased = 0.03 / math.sqrt(101 / 100)
