@@ -93,7 +93,7 @@ def _study(settings: Settings, work: Path, labels: Path | None, watch: Watch) ->
         known=np.array([fact.known for fact in held_out]),
         development=np.arange(len(held_out)) < len(parts.development),
     )
-    return _record(settings, header, facts, trained, arrays, before)
+    return make_record(settings, header, facts, trained, arrays, before)
 
 
 def _probe(settings: Settings, work: Path, watch: Watch) -> Path:
@@ -116,7 +116,7 @@ def _check(header: LabelHeader, settings: Settings, weights: str, path: Path) ->
         )
 
 
-def _record(
+def make_record(
     settings: Settings,
     header: LabelHeader,
     facts: Sequence[Fact],
@@ -124,6 +124,16 @@ def _record(
     held_out: HeldOut,
     before: str,
 ) -> dict[str, Any]:
+    """Everything that is known in the end.
+
+    Args:
+        settings: how large the study was.
+        header: of the labels.
+        facts: all that were labelled.
+        trained: the trainings.
+        held_out: the held-out facts.
+        before: the base's own answers to them, a digit each.
+    """
     drawn = Replicates(trained, len(held_out.known), settings.n_resamples)
     outcomes = {}
     for which in OUTCOMES:
