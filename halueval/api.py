@@ -3,8 +3,9 @@ r"""The Python API: what the command line does, as functions.
 On a tiny random model and a task of one row, so that it runs anywhere (a real one is
 `halueval.run("smollm2-135m-instruct", "facts_qa", limit=100)`):
 
->>> import pathlib, tempfile
+>>> import pathlib, tempfile, torch
 >>> import halueval
+>>> _ = torch.manual_seed(0)
 >>> from tokenizers import Tokenizer, models
 >>> from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
 >>> here = pathlib.Path(tempfile.mkdtemp())
