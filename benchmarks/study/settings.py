@@ -41,7 +41,7 @@ class Settings:
     shares: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     seeds: tuple[int, ...] = (0, 1, 2)
     epochs: int = 8
-    evaluated: tuple[int, ...] = (1, 2, 4, 8)
+    evaluated: tuple[int, ...] = (1, 2, 3, 5, 8)
     batch_size: int = 16
     learning_rate: float = 1e-4
     n_resamples: int = 2000
