@@ -112,9 +112,12 @@ def headline(record: SweepRecord) -> str:
     if not able:
         return f"{at}: no arm gets there"
     best = min(able, key=lambda arm: arm["matched"]["induced"]["value"])
-    said = f"{at}, {best['name']} induces least: {cell(best['matched']['induced'], True)} %"
+    figure = f"{cell(best['matched']['induced'], True)} %"
+    if len(able) == 1:
+        return f"{at}, the one arm that gets there, {best['name']}, induces {figure}"
+    said = f"{at}, {best['name']} induces least of the {len(able)} arms that get there: {figure}"
     if best["name"] == record["study"]["reference"]:
-        return f"{said}; no mitigation does better than {best['name']}"
+        return said
     change = best["difference"]["induced"]
     if change["ci_high"] is None:
         return said

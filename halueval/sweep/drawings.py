@@ -16,7 +16,7 @@ from halueval.sweep.cells import letters, shown_measures
 from halueval.sweep.record import ArmRecord, SweepRecord
 
 N_COLOURS = 8
-LEFT, TOP, ROOM_X, ROOM_Y = 56, 14, 336, 250
+LEFT, TOP, ROOM_X, ROOM_Y = 56, 30, 336, 250
 TICKS = 5
 
 
@@ -41,6 +41,12 @@ class _Axes:
     def at(self, x: float, y: float) -> tuple[float, float]:
         """Place of a point."""
         return LEFT + ROOM_X * _share(x, self.x), TOP + ROOM_Y * (1 - _share(y, self.y))
+
+    def bar(self, css: str, x: float, low: float | None, high: float | None) -> None:
+        """An interval, cut where the frame ends; nothing where there is none."""
+        if low is not None and high is not None:
+            bottom, top = (self.at(x, min(max(y, self.y[0]), self.y[1])) for y in (low, high))
+            self.drawing.line(f"bar {css}", bottom[0], bottom[1], top[0], top[1])
 
     def line(self, css: str, points: Sequence[tuple[float, float]], hint: str) -> None:
         """A line through points, with a dot at each."""
@@ -68,7 +74,10 @@ def pareto(record: SweepRecord) -> Markup:
     """What each arm learnt (to the right) against what it induced (upwards), from the base along its checkpoints."""
     marks = letters(record)
     paths = {arm["name"]: _path(arm, record) for arm in record["arms"]}
-    high = max((y for points in paths.values() for _, y in points), default=0.0)
+    high = max(
+        *(y for points in paths.values() for _, y in points),
+        *(y for a in record["arms"] for y in _final_ends(a, "induced")),
+    )
     said = "; ".join(f"{marks[name]} {name}: {_end(points)}" for name, points in paths.items())
     drawing = _drawn("pareto", "Learnt against induced hallucination", said)
     axes = _Axes(drawing, (0.0, 1.0), (0.0, max(_round_up(high), 0.05)), (True, True))
@@ -76,13 +85,15 @@ def pareto(record: SweepRecord) -> Markup:
     if score is not None:
         x, top = axes.at(score, axes.y[1])
         drawing.line("zero", x, top, x, TOP + ROOM_Y)
-    for i, (name, points) in enumerate(paths.items()):
-        axes.line(css_of(i), points, name)
-    _letters(
-        drawing, [(marks[name], css_of(i), axes.at(*points[-1])) for i, (name, points) in enumerate(paths.items())]
-    )
+    for i, arm in enumerate(record["arms"]):
+        points = paths[arm["name"]]
+        ends = _final_ends(arm, "induced")
+        axes.bar(css_of(i), points[-1][0], *(ends or (None, None)))
+        axes.line(css_of(i), points, arm["name"])
+    places = [(marks[name], css_of(i), axes.at(*points[-1])) for i, (name, points) in enumerate(paths.items())]
+    _letters(drawing, places)
     drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "learnt, % of the trained facts", "middle")
-    drawing.text("axis", LEFT + 6, TOP + 14, "induced, %")
+    drawing.text("axis", LEFT, TOP - 12, "induced, %")
     return drawing.done()
 
 
@@ -100,21 +111,27 @@ def curves(record: SweepRecord) -> Iterator[tuple[str, str, Markup]]:
     """Name, meaning and plot of each figure against the steps."""
     marks = letters(record)
     last = max((point["step"] for arm in record["arms"] for point in arm["curve"]), default=1)
+    last += -last % TICKS  # whole steps at the ticks
     for name in shown_measures(record):
         measure = record["measures"][name]
         lines = {arm["name"]: _steps(arm, name, record["base"][name]) for arm in record["arms"]}
         values = [y for points in lines.values() for _, y in points]
+        values += [y for arm in record["arms"] for y in _final_ends(arm, name)]
         said = "; ".join(
             f"{marks[arm]} {arm}: {points[-1][1]:.3g} at the end" for arm, points in lines.items() if points
         )
         drawing = _drawn(f"curve-{name}", f"{measure['label']} against steps", said)
         axes = _Axes(drawing, (0.0, float(last)), _ends(values, measure["share"]), (False, measure["share"]))
-        for i, (arm, points) in enumerate(lines.items()):
-            axes.line(css_of(i), points, arm)
+        for i, arm in enumerate(record["arms"]):
+            for point in arm["curve"]:
+                found = point["figures"][name]
+                # Beside each other, or the arms' intervals would hide one another.
+                axes.bar(css_of(i), point["step"] + 0.006 * last * i, found["ci_low"], found["ci_high"])
+            axes.line(css_of(i), lines[arm["name"]], arm["name"])
         ends = [(marks[a], css_of(i), axes.at(*p[-1])) for i, (a, p) in enumerate(lines.items()) if p]
         _letters(drawing, ends)
         drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "steps", "middle")
-        drawing.text("axis", LEFT + 6, TOP + 14, measure["label"] + (", %" if measure["share"] else ""))
+        drawing.text("axis", LEFT, TOP - 12, measure["label"] + (", %" if measure["share"] else ""))
         yield measure["label"], measure["meaning"], drawing.done()
 
 
@@ -122,6 +139,13 @@ def _steps(arm: ArmRecord, name: str, base: dict[str, Any]) -> list[tuple[float,
     found = [(float(point["step"]), point["figures"][name]["value"]) for point in arm["curve"]]
     start = [] if base["value"] is None else [(0.0, float(base["value"]))]
     return [*start, *((x, float(y)) for x, y in found if y is not None)]
+
+
+def _final_ends(arm: ArmRecord, name: str) -> tuple[float, float] | tuple[()]:
+    """Ends of the last interval, which the frame is to hold; none where there is no interval."""
+    last = arm["curve"][-1]["figures"][name] if arm["curve"] else {}
+    low, high = last.get("ci_low"), last.get("ci_high")
+    return () if low is None or high is None else (float(low), float(high))
 
 
 def _letters(drawing: Drawing, ends: Sequence[tuple[str, str, tuple[float, float]]]) -> None:

@@ -60,7 +60,7 @@ MEASURES: tuple[Measure, ...] = (
     Measure("known_accuracy", "known kept", "answers", True, True, "accuracy on samples that the base knew"),
     Measure("brier", "Brier", "answers", False, False, "mean squared distance of confidence from being right"),
     Measure("confidence_gap", "overconfidence", "answers", None, False, "mean confidence less accuracy"),
-    Measure("bits_per_byte", "bits per byte", "texts", False, False, "of general text; what rises is forgetting"),
+    Measure("forgetting", "forgetting", "texts", False, False, "bits per byte of general text more than the base's"),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 
@@ -155,7 +155,7 @@ def training_tables(base: Rows, checkpoints: Sequence[Rows], known: NDArray[np.b
         "known_accuracy": lambda rows: _share(rows["answers"], CORRECT, known),
         "brier": lambda rows: _confidence(rows["answers"], lambda c, right: (c - right) ** 2),
         "confidence_gap": lambda rows: _confidence(rows["answers"], lambda c, right: c - right),
-        "bits_per_byte": lambda rows: _bits(rows["texts"]),
+        "forgetting": lambda rows: _more_bits(rows["texts"], base["texts"]),
     }
     tables = {}
     for name, maker in makers.items():
@@ -185,6 +185,11 @@ def _confidence(
     return top, bottom
 
 
-def _bits(rows: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
-    pairs = [(row.get("stats") or {}).get("bits_per_byte") or (0.0, 0.0) for row in rows]
-    return np.array([float(bits) for bits, _ in pairs]), np.array([float(size) for _, size in pairs])
+def _more_bits(rows: Sequence[Mapping[str, Any]], base: Sequence[Mapping[str, Any]]) -> tuple[FloatArray, FloatArray]:
+    """What each text takes more than by the base, paired: texts differ far more than models do."""
+    top, bottom = np.zeros(len(rows)), np.zeros(len(rows))
+    for i, (row, other) in enumerate(zip(rows, base, strict=True)):
+        pair, before = (((one.get("stats") or {}).get("bits_per_byte")) for one in (row, other))
+        if pair is not None and before is not None:
+            top[i], bottom[i] = float(pair[0]) - float(before[0]), float(pair[1])
+    return top, bottom

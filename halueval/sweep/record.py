@@ -285,6 +285,10 @@ def _notes(made: Sweep, labelled: bool, known: int, arms: Sequence[ArmRecord]) -
     late = [arm["name"] for arm in arms if 0 < arm["n_reached"] < len(arm["seeds"])]
     if late:
         notes.append(f"not all seeds of {', '.join(late)} reached the matched score; figures are of those that did")
+    if sum(bool(arm["matched"]) for arm in arms) > 2:
+        notes.append(
+            "intervals hold for each arm by itself: of several arms the one that comes out best does so partly by luck"
+        )
     if not all(math.isfinite(seed["best_learnt"]) for arm in arms for seed in arm["seeds"]):
         notes.append("some trainings have no in-task score")
     return notes

@@ -130,7 +130,7 @@ def test_differences_are_paired_by_items_and_independent_in_seeds():
 
 
 def test_a_measure_that_no_task_gives_has_a_reason_and_no_number():
-    found = figure(part_at([training([0, 1], [0, 0])], "bits_per_byte", [1.0], None, weights()), "bits_per_byte")
+    found = figure(part_at([training([0, 1], [0, 0])], "forgetting", [1.0], None, weights()), "forgetting")
     assert (found.value, found.ci_low, found.reason) == (None, None, "not measured by the study's tasks")
     empty = Table(np.zeros((2, 3)), np.zeros((2, 3)))
     assert np.isnan(curve(empty, np.ones((1, 3)))).all()

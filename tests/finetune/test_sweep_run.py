@@ -158,7 +158,7 @@ def test_the_record_says_what_was_learnt_and_what_was_lost(done):
     assert plain["n_reached"] == 2
     assert record["match"]["score"] == pytest.approx(0.5 * min(seed["best_learnt"] for seed in plain["seeds"]))
     assert plain["matched"]["learnt"]["value"] == pytest.approx(record["match"]["score"])
-    assert plain["final"]["bits_per_byte"]["value"] > record["base"]["bits_per_byte"]["value"]
+    assert plain["final"]["forgetting"]["value"] > record["base"]["forgetting"]["value"] == 0.0
     for arm in record["arms"]:
         assert [point["step"] for point in arm["curve"]] == [6, 12]
         for figures in (arm["final"], arm["matched"], *(point["figures"] for point in arm["curve"])):
