@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.compare.columns import FLAGS, Columns, FloatArray
+from halueval.compare.fields import Calibration, CalibrationFigure, CurveBin, Figure, FormatDrift, NetRate
 from halueval.compare.figures import IDENTICAL, Clusters, Difference, Engine, compare_values
 from halueval.compare.fill import CHANGE_OF_SHARE
 from halueval.compare.pairing import Pairs
-from halueval.compare.record import Calibration, CalibrationFigure, CurveBin, Figure, FormatDrift, NetRate
 from halueval.compare.transitions import CORRECT, HALLUCINATED, Transitions, net_rate
 from halueval.stats.calibration import (
     assign_bins,

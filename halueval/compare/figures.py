@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.compare.columns import Columns, FloatArray
+from halueval.compare.fields import Figure
 from halueval.compare.fill import (
     ANYTHING,
     CHANGE_OF_SHARE,
@@ -31,7 +32,6 @@ from halueval.compare.fill import (
 )
 from halueval.compare.pairing import Pairs
 from halueval.compare.recipes import NotComparableError, Recipe, mean_of_table, mean_table
-from halueval.compare.record import Figure
 from halueval.stats.jackknife import difference_estimate, table_estimate, weighed_difference_estimate
 from halueval.stats.paired import swap_test
 

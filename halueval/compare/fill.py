@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from halueval.compare.columns import FloatArray
-from halueval.compare.record import Figure
+from halueval.compare.fields import Figure
 from halueval.stats.jackknife import Estimate
 from halueval.stats.paired import mcnemar_exact
 from halueval.stats.power import mde_mcnemar, mde_paired_mean

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from halueval.compare.columns import Columns, read_columns
+from halueval.compare.fields import NoiseFloor
 from halueval.compare.figures import Engine, difference, make_clusters
 from halueval.compare.pairing import find_mismatches, pair, pairs_by_prompt, refuse
 from halueval.compare.recipes import NotComparableError, find_recipe
-from halueval.compare.record import NoiseFloor, TaskDiff
+from halueval.compare.record import TaskDiff
 from halueval.compare.transitions import Transitions, net_rate
 from halueval.errors import UsageError
 from halueval.scorers.catalog import scorer_names

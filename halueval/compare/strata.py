@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.compare.columns import Columns
+from halueval.compare.fields import Figure, Stratum
 from halueval.compare.figures import Engine, difference
 from halueval.compare.pairing import Pairs
 from halueval.compare.recipes import NotComparableError, Recipe
-from halueval.compare.record import Figure, Stratum
 from halueval.compare.transitions import Transitions, net_rate, rates
 from halueval.stats.multiplicity import benjamini_hochberg
 

@@ -15,15 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from halueval.compare.columns import Columns, read_columns, without_collection
+from halueval.compare.fields import Figure, NetRate
 from halueval.compare.figures import IDENTICAL, Difference, Engine
 from halueval.compare.pairing import check_allowed
 from halueval.compare.record import (
     DIFF_SCHEMA_VERSION,
     Comparison,
     DiffRecord,
-    Figure,
     Macro,
-    NetRate,
     PairedSample,
     Side,
     SummaryRow,

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from halueval.compare.columns import Columns, read_columns
 from halueval.compare.drift import calibration, format_drift, likelihood_drift
+from halueval.compare.fields import RunReference
 from halueval.compare.figures import Difference, Engine, difference, make_clusters
 from halueval.compare.knowledge import with_known_class
 from halueval.compare.noise import apply_floor, noise_floor
 from halueval.compare.pairing import Pairs, find_mismatches, pair, pairs_by_prompt, refuse
 from halueval.compare.recipes import UNDER_CALIBRATION, NotComparableError, Recipe, find_recipe
-from halueval.compare.record import Pairing, RunReference, TaskDiff
+from halueval.compare.record import Pairing, TaskDiff
 from halueval.compare.samples import listed
 from halueval.compare.strata import strata
 from halueval.compare.transitions import UNSCORED, Transitions, bounds, net_rate, rates

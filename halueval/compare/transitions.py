@@ -18,9 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from halueval.compare.fields import Bounds, NetRate, Rate
 from halueval.compare.figures import Clusters, Difference, Engine, compare_values
 from halueval.compare.recipes import mean_of_table
-from halueval.compare.record import STATES, Bounds, NetRate, Rate
+from halueval.compare.record import STATES
 from halueval.schema import State
 from halueval.stats.jackknife import table_estimate
 from halueval.stats.proportions import wilson, wilson_clustered

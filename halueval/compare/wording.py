@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from halueval.compare.record import Figure, NetRate, Side, TaskDiff
+from halueval.compare.fields import Figure, NetRate
+from halueval.compare.record import Side, TaskDiff
 
 WORSE, BETTER, MIXED = "worse", "better", "mixed"
 NO_CHANGE, NOISE = "no detectable change", "within the noise floor"

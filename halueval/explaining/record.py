@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from halueval.compare.record import NetRate, Rate, Side
+from halueval.compare.fields import NetRate, Rate
+from halueval.compare.record import Side
 
 EXPLAIN_SCHEMA_VERSION = 1
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from halueval.compare.record import NetRate
+from halueval.compare.fields import NetRate
 from halueval.explaining.record import Contrast, Measure, TaskExplanation, WeightChange
 
 

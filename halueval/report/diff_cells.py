@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from halueval.compare.record import STATES, CalibrationFigure, Comparison, Figure, NetRate, Rate, TaskDiff
+from halueval.compare.fields import CalibrationFigure, Figure, NetRate, Rate
+from halueval.compare.record import STATES, Comparison, TaskDiff
 from halueval.report.tables import HIGHER, LOWER, format_number
 
 FIGURE_COLUMNS = ("Task", "Metric", "Base", "Candidate", "Δ", "95 % CI of Δ", "p", "adj. p", "Test", "MDE")

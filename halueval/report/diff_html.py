@@ -13,18 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from halueval.compare.record import (
-    STATES,
-    Comparison,
-    DiffRecord,
-    Figure,
-    NetRate,
-    PairedSample,
-    Stratum,
-    SummaryRow,
-    TaskDiff,
-    comparisons,
-)
+from halueval.compare.fields import Figure, NetRate, Stratum
+from halueval.compare.record import STATES, Comparison, DiffRecord, PairedSample, SummaryRow, TaskDiff, comparisons
 from halueval.report.diff_samples import SampleBlocks
 from halueval.report.page import TEMPLATES, asset, encodable, policy
 from halueval.report.plots import Bin, ForestRow, flow, forest, reliability
