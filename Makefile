@@ -83,7 +83,8 @@ $(PEER)/.ready: benchmarks/requirements.txt constraints.txt
 bench: $(RUN) $(PEER)/.ready ## speed and parity of the engine against lm-eval and plain loops; see benchmarks/README.md
 	$(BIN)/python -m benchmarks.engine $(ARGS)
 
-study: $(RUN) ## repeat the study of known and unknown facts and write docs/study.md; most of an hour on two cores
+study: $(RUN) ## up to an hour: accuracy against fitted known and unknown facts; writes docs/study.md
+	$(BIN)/halueval pull $(MODEL)
 	$(BIN)/python -m benchmarks.study $(ARGS)
 
 clean: ## remove the environment and all caches of the checkout

@@ -2,7 +2,7 @@
 
 import unicodedata
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halueval.visible import visible
@@ -18,6 +18,7 @@ def test_what_people_write_stays_as_it_is():
         assert visible(text) == text
 
 
+@settings(deadline=None)  # no timed assertions
 @given(st.text())
 def test_the_result_is_one_line_without_control_characters(text):
     shown = visible(text)

@@ -1,1 +1,1 @@
-"""Accuracy against the fitted share of known and unknown facts: Gekhman et al. 2024 at small scale (`make study`)."""
+"""The law of Gekhman et al. 2024 at small scale: accuracy against fitted known and fitted unknown facts."""

@@ -1,149 +1,162 @@
-"""The page of the study, from its record."""
+"""`docs/study.md` from the record: every number in it comes from there."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.study.plots import accuracy_plot, curves_plot
-from halueval.known import KNOWN_CLASSES
-from halueval.sweep.law import NAMES, PUBLISHED
+PUBLISHED = {"intercept": 36.9, "known_fitted": 7.3, "unknown_fitted": -8.3, "r_squared": 0.86}
+"""Gekhman et al. 2024, in-domain accuracy, in points."""
+NAMES = {
+    "intercept": "constant",
+    "known_fitted": "all facts fitted and known",
+    "unknown_fitted": "all facts fitted and unknown",
+    "r_squared": "R²",
+}
+OUTCOMES = {
+    "known": "held-out facts that the base knew",
+    "unknown": "held-out facts that it did not know",
+    "all": "all held-out facts",
+}
 
-TITLES = {"intercept": "intercept", "known": "known facts fitted", "unknown": "unknown facts fitted"}
+
+def figure(found: Mapping[str, Any], places: int = 1) -> str:
+    """A figure with its interval, or the reason why there is none."""
+    if found["value"] is None:
+        return f"– ({found['reason']})"
+    value = f"{found['value']:.{places}f}"
+    if found["ci_low"] is None:
+        return f"{value} (no interval: {found['reason']})"
+    return f"{value} [{found['ci_low']:.{places}f}, {found['ci_high']:.{places}f}]"
 
 
-def write_page(record: Mapping[str, Any], docs: Path) -> None:
-    """Write `study.md` and its plots."""
-    (docs / "study-law.svg").write_text(accuracy_plot(record), encoding="utf-8")
-    (docs / "study-curves.svg").write_text(curves_plot(record), encoding="utf-8")
-    (docs / "study.md").write_text("\n".join(_lines(record)) + "\n", encoding="utf-8")
+def direction(found: Mapping[str, Any]) -> str:
+    """What an interval says of a sign."""
+    if found["value"] is None or found["ci_low"] is None:
+        return "undetermined"
+    if found["ci_low"] > 0:
+        return "positive"
+    return "negative" if found["ci_high"] < 0 else "not told from zero"
 
 
-def _lines(record: Mapping[str, Any]) -> Iterator[str]:
-    design = record["design"]
-    yield "<!-- Written by `make study` from study.json: see benchmarks/study. -->"
-    yield ""
-    yield "# Does learning what it does not know make a model hallucinate?"
-    yield ""
-    yield (
-        "Gekhman et al. 2024 (*Does Fine-Tuning LLMs on New Knowledge Encourage Hallucinations?*) found that a model "
-        "that learns facts it did not know answers fewer of those it knew, and that it happens late, when these facts "
-        "are at last fitted. Here is the same at a small scale: SmolLM2-135M-Instruct, on facts that come with "
-        "halueval."
+def render(record: Mapping[str, Any], images: str = "images") -> str:
+    """The page as Markdown."""
+    settings, outcomes = record["settings"], record["outcomes"]
+    main = outcomes["known"] if "known" in outcomes else outcomes["all"]
+    kind = OUTCOMES["known"] if "known" in outcomes else OUTCOMES["all"]
+    parts = [_opening(record), _finding(main["law"], kind), _law_table(outcomes), _stopping(main, kind)]
+    parts.append(
+        f"![Accuracy on facts that the base knew, against epochs, by share of unknown facts]({images}/study-curves.svg)"
+        f"\n\nBars are 95 % intervals. Before training {record['model']['name']} has {figure(main['base'])} % of them "
+        "right, asked in the same form, without examples.\n"
     )
-    yield ""
-    yield (
-        f"The first {design['labelled']} rows of `facts_qa` were probed ([probe.md](probe.md)): "
-        f"{_classes(record['probe']['classes'])}. The model was then fine-tuned on {design['facts']} facts at a time, "
-        f"with {_shares(design['shares'])} of them Unknown and the rest known, {design['epochs']} epochs, "
-        f"{len(design['seeds'])} seeds each. At {design['checkpoints']} checkpoints of each training it was asked "
-        f"the facts that it was trained on, and the first {design['asked']} rows of `facts_qa`, which were not trained."
-    )
-    yield ""
-    yield "## What was fitted, and what it cost"
-    yield ""
-    yield "![Accuracy on questions that were not trained, against the share of unknown facts fitted](study-law.svg)"
-    yield ""
-    law = record["law"]
-    if law is None:
-        yield f"No law: {record['no_law']}."
-    else:
-        yield from _law(law)
-    yield ""
-    yield "## Stopping early against going on"
-    yield ""
-    yield from _stopping(record["stopping"])
-    yield ""
-    yield "![Accuracy by step for each share of unknown facts](study-curves.svg)"
-    yield ""
-    yield "## What the base knew, and what became of it"
-    yield ""
-    yield from _knew(record["by_class"])
-    yield ""
-    yield (
-        "All numbers, checkpoint by checkpoint, are in [study.json](study.json); `make study` repeats everything. A "
-        "model of 135 million parameters and a hundred facts are far from what was published on; read the signs and "
-        "their intervals, not the sizes."
+    if main["law"]["intercept"]["value"] is not None:
+        parts.append(f"![Measured accuracy of each checkpoint against the law]({images}/study-law.svg)\n")
+    parts.append(_reading(record, settings))
+    return "\n".join(parts)
+
+
+def _opening(record: Mapping[str, Any]) -> str:
+    settings, facts = record["settings"], record["facts"]
+    counts = ", ".join(f"{count} {name}" for name, count in facts["labelled"].items())
+    shares = ", ".join(f"{share:.0%}" for share in settings["shares"])
+    return (
+        "# New facts, old facts: the law of Gekhman et al. at small scale\n\n"
+        "<!-- Generated by `make study` from benchmarks/study.json. -->\n\n"
+        "Gekhman et al. 2024 (*Does Fine-Tuning LLMs on New Knowledge Encourage Hallucinations?*) trained a large "
+        "model on "
+        "mixes of facts that it knew and facts that it did not, and found that accuracy on other facts rises with each "
+        "known fact that is fitted and falls with each unknown one. The same is done here with "
+        f"{record['model']['name']}, by `make study`.\n\n"
+        f"- **Facts**: {sum(facts['labelled'].values())} of {record['task']['name']}, classed by `halueval probe` "
+        f"({record['probe']['num_prompts']} prompts, {record['probe']['num_draws']} draws each): {counts}. "
+        f"{facts['for_training']} can be trained on, {facts['development']} say when to stop, "
+        f"{facts['test']['all']} are measured ({facts['test']['known']} of them known).\n"
+        f"- **Trainings**: {settings['train']} facts each, {shares} of them unknown, {len(settings['seeds'])} seeds: "
+        f"{len(record['trainings'])} in all. All weights, float32, AdamW at {settings['learning_rate']:g}, "
+        f"{settings['batch_size']} facts a step, {settings['epochs']} epochs; asked after epochs "
+        f"{', '.join(str(epoch) for epoch in settings['evaluated'])}. A seed draws the facts too.\n"
+        "- **Asked** as trained: `Q: … A:`, without examples, greedily. A trained fact is *fitted* if its answer "
+        "comes back. "
+        "The facts of the mix that are fitted, as a share of all trained ones, are what the law is about.\n"
     )
 
 
-def _law(law: Mapping[str, Any]) -> Iterator[str]:
-    yield (
-        "accuracy = β₀ + β_known · (known facts fitted ÷ all training facts) + β_unknown · (unknown facts fitted ÷ "
-        f"all), least squares over {law['n_points']} checkpoints of {law['n_trainings']} trainings; 95 % intervals by "
-        "the jackknife over trainings:"
+def _finding(law: Mapping[str, Any], kind: str) -> str:
+    known, unknown = law["known_fitted"], law["unknown_fitted"]
+    agree = direction(known) == "positive" and direction(unknown) == "negative"
+    against = direction(known) == "negative" or direction(unknown) == "positive"
+    verdict = (
+        "Both signs are those of the paper."
+        if agree
+        else "At least one sign is the opposite of the paper's."
+        if against
+        else "The trainings do not tell both signs from zero."
     )
-    yield ""
-    yield "| | here | published, in-domain |"
-    yield "|---|---:|---:|"
-    for name in NAMES:
-        found = law["coefficients"][name]
-        yield f"| {TITLES[name]} | {_points(found['value'])} {_interval(found)} | {_points(PUBLISHED[name])} |"
-    yield f"| R² | {law['r_squared']:.2f} | {PUBLISHED['r_squared']:.2f} |"
-    yield ""
-    yield _verdict(law["coefficients"])
+    return (
+        f"On {kind}, fitting known facts has a coefficient of {figure(known)} points ({direction(known)}), fitting "
+        f"unknown ones {figure(unknown)} ({direction(unknown)}); between the two lie "
+        f"{figure(law['unknown_less_known'])}. "
+        f"**{verdict}**\n"
+    )
 
 
-def _stopping(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield (
-        "Half of the questions choose the checkpoint, the other half report it. Published: 37.5 → 25.8 where all is "
-        "Unknown, 40.5 → 40.0 where all is HighlyKnown."
+def _law_table(outcomes: Mapping[str, Any]) -> str:
+    rows = ["| accuracy, points | " + " | ".join(OUTCOMES[which] for which in outcomes) + " | published |"]
+    rows.append("|---|" + "---|" * (len(outcomes) + 1))
+    for name, words in NAMES.items():
+        places = 2 if name == "r_squared" else 1
+        mine = " | ".join(figure(found["law"][name], places) for found in outcomes.values())
+        rows.append(f"| {words} | {mine} | {PUBLISHED[name]:.{places}f} |")
+    counts = " | ".join(f"{f['law']['n_points']}, {f['law']['n_facts']} facts" for f in outcomes.values())
+    rows.append(f"| checkpoints | {counts} | |")
+    return (
+        "## The law\n\naccuracy = constant + known fitted · b + unknown fitted · c, least squares over all "
+        "checkpoints. "
+        "The published figures are of all held-out facts of a model many times as large.\n\n" + "\n".join(rows) + "\n"
     )
-    yield ""
-    yield "| Unknown | early stop | end of training | change, 95 % over seeds |"
-    yield "|---:|---:|---:|---:|"
-    for row in rows:
-        yield (
-            f"| {100 * row['unknown_share']:.0f} % | {_points(row['early'])} | {_points(row['converged'])} | "
-            f"{_points(row['change'], signed=True)} {_interval(row)} |"
+
+
+def _stopping(found: Mapping[str, Any], kind: str) -> str:
+    rows = ["| unknown | early stop, % | convergence, % | change | epochs at early stop | fitted at the end |"]
+    rows.append("|---|---|---|---|---|---|")
+    for row in found["stopping"]:
+        ends = [
+            f"{end['fitted']} of {end['of']} {name}"
+            for name, end in (("known", row["known_fitted_at_end"]), ("unknown", row["unknown_fitted_at_end"]))
+            if end["of"]
+        ]
+        epochs = ", ".join(str(epoch) for epoch in row["early_epochs"])
+        rows.append(
+            f"| {row['share']:.0%} | {figure(row['early'])} | {figure(row['converged'])} | {figure(row['change'])} "
+            f"| {epochs} | {', '.join(ends)} |"
         )
+    return (
+        f"## Early stop against convergence\n\nAccuracy on {kind}. Early stop is the epoch that is best on the "
+        "development facts, convergence the last. Published, on all held-out facts: 37.5 → 25.8 where all were "
+        "Unknown, "
+        "40.5 → 40.0 where all were HighlyKnown.\n\n" + "\n".join(rows) + "\n"
+    )
 
 
-def _knew(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    yield "Accuracy at the end of training by the class that the base's probe gave, means over seeds:"
-    yield ""
-    yield f"| Unknown in training | {' | '.join(KNOWN_CLASSES)} | hallucinated, all |"
-    yield f"|---|{'---:|' * (len(KNOWN_CLASSES) + 1)}"
-    for row in rows:
-        name = "the base" if row["unknown_share"] is None else f"{100 * row['unknown_share']:.0f} %"
-        cells = [_points(row[known]) for known in KNOWN_CLASSES]
-        yield f"| {name} | {' | '.join(cells)} | {_points(row['hallucinated'])} |"
-
-
-def _verdict(coefficients: Mapping[str, Any]) -> str:
-    """What the intervals let one say of the two signs."""
-    said = []
-    for name, expected in (("known", "+"), ("unknown", "−")):
-        found = coefficients[name]
-        low, high = found["ci_low"], found["ci_high"]
-        if low is None or high is None:
-            said.append(f"the coefficient of {TITLES[name]} has no interval ({found['reason']})")
-        elif low <= 0 <= high:
-            said.append(f"the sign of {TITLES[name]} is not told apart from none")
-        else:
-            sign = "+" if low > 0 else "−"
-            same = "as published" if sign == expected else "other than published"
-            said.append(f"the sign of {TITLES[name]} is {sign}, {same}")
-    return f"In words: {'; '.join(said)}."
-
-
-def _classes(classes: Sequence[Mapping[str, Any]]) -> str:
-    return ", ".join(f"{row['count']} {row['known_class']}" for row in classes)
-
-
-def _shares(shares: Sequence[float]) -> str:
-    return ", ".join(f"{100 * share:.0f}" for share in shares) + " %"
-
-
-def _points(value: float | None, *, signed: bool = False) -> str:
-    if value is None:
-        return "–"
-    text = f"{100 * value:+.1f}" if signed else f"{100 * value:.1f}"
-    return text.replace("-", "−")
-
-
-def _interval(found: Mapping[str, Any]) -> str:
-    if found["ci_low"] is None or found["ci_high"] is None:
-        return "(no interval)"
-    return f"[{_points(found['ci_low'])}, {_points(found['ci_high'])}]"
+def _reading(record: Mapping[str, Any], settings: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {value}" for name, value in record["environment"].items())
+    return (
+        "## How to read it\n\n"
+        "- Intervals are 95 %, over trainings and held-out facts together: of the trainings of a mix one less than "
+        "there are is drawn, with weights that keep the variance right (Rao and Wu), and the held-out facts are "
+        "drawn anew; "
+        f"{settings['n_resamples']} replicates. With {len(settings['seeds'])} seeds they are rough.\n"
+        "- Known facts here are HighlyKnown, MaybeKnown and WeaklyKnown together; the published arm that hardly falls "
+        "was of HighlyKnown facts alone.\n"
+        f"- A training of {settings['train']} facts also teaches the form of the answers. The earliest checkpoints "
+        "differ "
+        "in that as well as in what was fitted.\n"
+        "- Some relations ask the same fact from both ends (capital of a country, country of a capital). The ends can "
+        "lie on different sides of the split.\n"
+        "- Labels come from prompts with examples, accuracy from questions without: no answer that labelled a fact "
+        "also "
+        "scores it.\n\n"
+        f"Trainings took {record['training_seconds'] / 60:.0f} minutes in all. Versions: {versions}. The record with "
+        "every answer: `benchmarks/study.json`; `python -m benchmarks.study --render` writes this page anew from it.\n"
+    )

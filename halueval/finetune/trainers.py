@@ -5,12 +5,15 @@ Importing this imports torch, transformers and trl; `train.py` does so only when
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch.nn import functional
 from transformers import Seq2SeqTrainer, Trainer, TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
@@ -18,6 +21,7 @@ from halueval.backends.base import Architecture
 from halueval.errors import TrainingError
 from halueval.finetune.arms.base import Arm
 from halueval.finetune.collate import EpochOrder
+from halueval.finetune.encode import NO_LOSS
 from halueval.finetune.recipe import Recipe
 
 
@@ -58,7 +62,9 @@ class _HookedTrainer(Trainer):
         arms = [arm for arm in self.hooks.arms if arm.changes_loss]
         found: Any
         if not arms or not model.training:
-            found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch)
+            found = None if return_outputs else self.loss_at_answers(model, inputs, num_items_in_batch)
+            if found is None:
+                found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch)
         else:
             # Mitigations look at logits, which trl's own loss does not build.
             loss, outputs = Trainer.compute_loss(
@@ -71,6 +77,10 @@ class _HookedTrainer(Trainer):
         if model.training and not math.isfinite(loss.detach().item()):
             raise TrainingError(self._not_finite("the loss", loss.detach().item()))
         return found
+
+    def loss_at_answers(self, model: Any, inputs: dict[str, Any], num_items: Any) -> torch.Tensor | None:
+        """The loss of a batch where there is a quicker way to it than the trainer's own, else None."""
+        return None
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called before the optimizer's step: weights are still those of the step before.
@@ -94,7 +104,28 @@ class _HookedTrainer(Trainer):
 
 
 class CausalTrainer(_HookedTrainer, SFTTrainer):
-    """trl's: its fused output layer computes the loss without building the logits of the prompt."""
+    """trl's; on a CPU with logits of the answers' positions alone.
+
+    trl's fused output layer scores the answers alone where it has Triton, and every position, twice and in float32,
+    elsewhere.
+    """
+
+    def loss_at_answers(self, model: Any, inputs: dict[str, Any], num_items: Any) -> torch.Tensor | None:
+        """Cross-entropy at the positions before an answer's token in any row, over the answers' tokens of the step."""
+        labels = inputs["labels"]
+        trained: Any = self.model
+        whole = trained.get_base_model() if hasattr(trained, "peft_config") else trained
+        if labels.device.type == "cuda" or "logits_to_keep" not in inspect.signature(type(whole).forward).parameters:
+            return None
+        positions = (labels[:, 1:] != NO_LOSS).any(dim=0).nonzero().squeeze(1)
+        given = {key: value for key, value in inputs.items() if key != "labels"}
+        logits = model(**given, logits_to_keep=positions, use_cache=False).logits.float()
+        targets = labels[:, positions + 1]
+        total: torch.Tensor = functional.cross_entropy(
+            logits.flatten(0, 1), targets.flatten(), ignore_index=NO_LOSS, reduction="sum"
+        )
+        count: torch.Tensor | int = (targets != NO_LOSS).sum() if num_items is None else num_items
+        return total / count
 
     def _send_telemetry(self) -> None:
         """Nothing: trl reports each training to the hub; halueval tells nobody."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from halueval.leaderboard.board import Cell, Column
 from halueval.schema import Kind, OutputType
-from halueval.stats.intervals import Z_95
+from halueval.stats.intervals import Z_95, wilson_interval
 
 HALLUCINATION, CONSISTENCY, ANSWERED, ACCURACY = "hallucination_rate", "consistency", "answer_rate", "accuracy"
 ECE, BITS, LENGTH = "ece", "bits_per_byte", "response_words"
@@ -56,21 +56,32 @@ def cells_of(record: Mapping[str, Any]) -> dict[str, Cell]:
     for column in COLUMNS:
         name = metric_of(column.key, task)
         if name in record["metrics"]:
-            out[column.key] = _cell(task["name"], str(name), record["metrics"][name])
+            out[column.key] = _cell(task["name"], str(name), record["metrics"][name], share=column.unit == "share")
     return out
 
 
-def _cell(task: str, name: str, metric: Mapping[str, Any]) -> Cell:
+WILSON = "Wilson's interval"
+"""How the reason of a cell begins whose run has a figure and no interval of it."""
+
+
+def _cell(task: str, name: str, metric: Mapping[str, Any], *, share: bool) -> Cell:
     reason = ""
     if metric["value"] is None:
         reasons = metric.get("unscored_reasons") or {}
         reason = max(reasons, key=lambda key: (reasons[key], key), default="no sample could be scored")
     elif metric["ci_low"] is None:
         reason = metric.get("ci_reason") or "no interval"
+    low, high = metric["ci_low"], metric["ci_high"]
+    known = metric["value"] is not None and 0 <= metric["value"] <= 1
+    if share and known and low is None and metric["n_scored"] > 1:
+        # A model that answers always alike has the same figure in every resample of balanced rows. What it would score
+        # on other rows is not known that surely, and Wilson's interval over all rows is the more cautious one.
+        stands_in = wilson_interval(metric["value"] * metric["n_scored"], metric["n_scored"])
+        low, high, reason = stands_in.low, stands_in.high, f"{WILSON}: {reason}"
     return Cell(
         value=metric["value"],
-        ci_low=metric["ci_low"],
-        ci_high=metric["ci_high"],
+        ci_low=low,
+        ci_high=high,
         n_scored=metric["n_scored"],
         n_unscored=metric["n_unscored"],
         metrics={task: name},
@@ -97,6 +108,7 @@ def mean_cell(column: Column, cells: Mapping[str, Cell | None]) -> Cell:
     values: list[float] = []
     errors: list[float] = []
     without = ""
+    notes = [f"{task}: {cell.reason}" for task, cell in cells.items() if cell and cell.reason.startswith(WILSON)]
     for task, cell in cells.items():
         if cell is None or cell.value is None:
             why = cell.reason if cell else "its run has no such figure"
@@ -111,12 +123,12 @@ def mean_cell(column: Column, cells: Mapping[str, Cell | None]) -> Cell:
         return Cell(mean, None, None, scored, unscored, metrics, without)
     if len(values) == 1:
         only = next(cell for cell in cells.values() if cell)
-        return Cell(only.value, only.ci_low, only.ci_high, scored, unscored, metrics)
+        return Cell(only.value, only.ci_low, only.ci_high, scored, unscored, metrics, only.reason)
     half = Z_95 * math.sqrt(math.fsum(error**2 for error in errors)) / len(values)
     low, high = mean - half, mean + half
     if column.unit == "share":
         low, high = max(0.0, low), min(1.0, high)
-    return Cell(mean, low, high, scored, unscored, metrics)
+    return Cell(mean, low, high, scored, unscored, metrics, "; ".join(notes))
 
 
 def with_ranks(column: Column, cells: Sequence[Cell | None]) -> list[Cell | None]:

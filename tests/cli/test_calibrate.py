@@ -5,7 +5,7 @@ import re
 
 import pytest
 from calibrated import rewritten, run_choices
-from report.hostile import HOSTILE
+from hostile import HOSTILE
 
 FAST = ("--n-resamples", 100)
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -24,6 +24,7 @@ def test_jensen_shannon_by_hand():
     assert js_distance(np.array([1.0, 0.0]), np.array([1.0, 1.0])) == pytest.approx(math.sqrt(0.311278), abs=1e-6)
 
 
+@settings(deadline=None, max_examples=50)
 @given(counts, counts, counts)
 def test_jensen_shannon_is_a_metric(p, q, r):
     assert 0 <= js_distance(p, q) <= 1

@@ -65,7 +65,7 @@ def test_items_too_short_for_an_ngram_give_a_reason():
 words = st.lists(st.sampled_from("abcde"), max_size=12)
 
 
-@settings(max_examples=60)
+@settings(deadline=None, max_examples=60)
 @given(st.lists(words, max_size=6), st.lists(words, max_size=6))
 def test_prefix_filtering_finds_what_brute_force_finds(left, right):
     def grams(text):

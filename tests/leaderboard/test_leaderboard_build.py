@@ -4,14 +4,14 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_runs import metric, write_run
 
 from halueval.errors import ConfigError, DataError, UsageError
 from halueval.leaderboard.board import Cell
 from halueval.leaderboard.build import build_board
-from halueval.leaderboard.cells import BY_KEY, mean_cell, metric_of, with_ranks
+from halueval.leaderboard.cells import BY_KEY, cells_of, mean_cell, metric_of, with_ranks
 from halueval.leaderboard.settings import BoardSpec, read_spec
 
 
@@ -44,6 +44,7 @@ def test_ranks_count_models_that_are_wholly_better_by_hand():
     assert [c.rank for c in with_ranks(column, cells)] == [1, 1, 2]
 
 
+@settings(deadline=None)  # no timed assertions
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 0.3)), min_size=2, max_size=8), st.randoms())
 def test_ranks_do_not_depend_on_the_order_and_never_contradict_an_interval(values, random):
     column = BY_KEY["hallucination_rate"]
@@ -348,3 +349,22 @@ def test_settings_come_from_the_results_and_misspelt_keys_are_told(tmp_path):
     (tmp_path / "leaderboard.yaml").write_text("titel: Ours\n")
     with pytest.raises(ConfigError, match=r"unknown key 'titel'.*title"):
         read_spec(None, [tmp_path])
+
+
+def test_a_figure_that_no_resample_changes_has_wilsons_interval_on_the_board_and_says_so():
+    made = cells_of(
+        {
+            "task": {"name": "pairs", "kind": "classification", "primary_metric": "balanced_accuracy"},
+            "metrics": {
+                "balanced_accuracy": {**metric(0.5, n=100, better=True), "ci_reason": "every resample gives the same"},
+                "response_words": metric(1.0, n=100),
+            },
+        }
+    )
+    # Wilson's interval of 50 of 100.
+    assert (made["accuracy"].ci_low, made["accuracy"].ci_high) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert made["accuracy"].reason == "Wilson's interval: every resample gives the same"
+    assert made["response_words"].ci_low is None
+    mean = mean_cell(BY_KEY["accuracy"], {"pairs": made["accuracy"], "other": cell(0.6, 0.5, 0.7)})
+    assert mean.ci_low is not None
+    assert mean.reason == "pairs: Wilson's interval: every resample gives the same"

@@ -159,7 +159,7 @@ def test_every_page_opens_quietly_and_every_link_leads_to_one(browser, site):
 def test_pages_are_accessible(browser, site, axe, scheme):
     browsing.emulate(browser, scheme=scheme)
     try:
-        for name in KINDS:
+        for name in KINDS if scheme == "light" else (KINDS[0], KINDS[-1]):
             page = browsing.Page(browser, site / name)
             if name.startswith("runs"):
                 page.wait(lambda page=page: page.texts(".sample"))
@@ -236,7 +236,8 @@ def test_the_same_results_give_the_same_bytes_wherever_they_lie(results, site, t
 
 def test_a_run_that_cannot_be_compared_leaves_the_rest(results, tmp_path):
     moved = tmp_path / "results"
-    shutil.copytree(results, moved)
+    for name in ("alpha-135m", "alpha-135m-tuned"):
+        shutil.copytree(results / name, moved / name)
     (samples,) = moved.glob("alpha-135m-tuned/facts/*/samples.jsonl")
     lines = samples.read_bytes().splitlines(keepends=True)
     samples.write_bytes(b"".join([lines[1], *lines[1:]]))  # as many lines, another digest
@@ -249,6 +250,7 @@ def test_a_run_that_cannot_be_compared_leaves_the_rest(results, tmp_path):
 
 
 def test_the_command_writes_a_site_and_says_where(results, tmp_path, invoke):
+    results = results / "alpha-1.7b"
     done = invoke("leaderboard", "--results", results, "--include", "dirty", "--html", tmp_path / "site")
     assert (done.returncode, done.stdout) == (0, "")
     assert f"{tmp_path / 'site' / 'index.html'}: open it in a browser" in done.stderr
