@@ -11,6 +11,8 @@ import logging
 import os
 import shutil
 import tempfile
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -270,6 +272,14 @@ def load(
     return model.to(device).eval(), tokenizer
 
 
+@contextlib.contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Leave out peft 0.21's warning that it asks transformers by an old name: nobody who reads it can change that."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+        yield
+
+
 def attach_adapter(model: Any, directory: Path) -> Any:
     """The model with a PEFT adapter on it.
 
@@ -281,7 +291,8 @@ def attach_adapter(model: Any, directory: Path) -> Any:
     except ImportError as error:
         raise ModelError("adapters need peft: pip install 'halueval[adapters]'") from error
     try:
-        adapted = PeftModel.from_pretrained(model, str(directory), local_files_only=True)
+        with quiet_peft():
+            adapted = PeftModel.from_pretrained(model, str(directory), local_files_only=True)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
         raise ModelError(f"adapter {directory}: does not fit the model: {_first_line(error)}") from error
     if adapted.active_peft_config.is_prompt_learning:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from halueval.backends.fingerprint import TOKENIZER_FILES, adapter_sha256, read_json, weights_sha256
-from halueval.backends.loading import LocatedModel, load, quiet_transformers
+from halueval.backends.loading import LocatedModel, load, quiet_peft, quiet_transformers
 from halueval.errors import ModelError, UsageError
 from halueval.finetune.recipe import Recipe
 
@@ -116,7 +116,8 @@ def _with_adapters(model: Any, located: LocatedModel, recipe: Recipe) -> Any:
         target_modules=settings.targets or "all-linear",
     )
     try:
-        adapted = get_peft_model(model, config)
+        with quiet_peft():
+            adapted = get_peft_model(model, config)
     except ValueError as error:
         raise ModelError(
             f"recipe {recipe.name}: lora.targets do not fit {located.spec.name}: {str(error).splitlines()[0]}"
