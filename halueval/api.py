@@ -103,6 +103,7 @@ def run(
     apply_chat_template: bool = False,
     system_instruction: str | None = None,
     calibration: str = "none",
+    known_class: str | Path | None = None,
     include_path: Sequence[str | Path] = (),
     fresh: bool = False,
     uncertainty: bool = False,
@@ -132,6 +133,7 @@ def run(
         apply_chat_template: wrap prompts in the model's chat template.
         system_instruction: system message of the chat template.
         calibration: of multiple-choice answers: none, contextual, domain, pmi or batch (`choice_calibration`).
+        known_class: labels of `halueval probe`, of this model or of its base, as a stratum of the samples.
         include_path: directories with further tasks and models.
         fresh: start over instead of going on.
         uncertainty: draw further answers, and measure how sure the model is of its own (generated QA only).
@@ -155,6 +157,7 @@ def run(
         chat=ChatSettings(apply_chat_template, system_instruction),
         fresh=fresh,
         calibration=calibration,
+        known_class=None if known_class is None else Path(known_class),
     )
     options = Options(
         settings=settings,

@@ -32,6 +32,7 @@ class RunSettings:
     n_resamples: int = 10_000
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
+    known_class: Path | None = None
 
 
 class Observer(Protocol):

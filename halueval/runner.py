@@ -28,6 +28,7 @@ from halueval.followup import follow_up, with_uncertainty
 from halueval.inference import infer
 from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
 from halueval.journal import Journal, request_key
+from halueval.known import with_known_class
 from halueval.prompt import build_samples
 from halueval.record import run_record, sample_row
 from halueval.registry import task_hash
@@ -69,6 +70,9 @@ def prepare(
         limit=settings.limit,
         calibration="none" if model.architecture == "classifier" else settings.calibration,
     )
+    labels = None
+    if settings.known_class is not None:
+        samples, labels = with_known_class(samples, settings.known_class, task.task, data.sha256)
     plan.check_calibration(task, samples, model.architecture, settings.calibration)
     needs = plan.union_of_needs(scorers)
     requests: dict[str, Request] = {}
@@ -88,6 +92,8 @@ def prepare(
         roles.append(keyed)
     keys = sorted(requests)
     identity, responses_id = _identity(task, data, scorers, model, settings, num_fewshot, keys)
+    if labels is not None:  # left out, it leaves the identity of runs without it as it was
+        identity["known_class_sha256"] = labels
     run_id = sha256_text(canonical_json(identity))[:12]
     home = settings.output / model.name / task.task
     return Prepared(

@@ -95,6 +95,12 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     help="What to take off the choices' likelihoods before the likeliest is chosen.",
 )
 @click.option(
+    "--known-class",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Labels of `halueval probe`, of this model or its base, as a stratum of the samples.",
+)
+@click.option(
     "--include-path",
     multiple=True,
     type=click.Path(path_type=Path, file_okay=False),
@@ -163,6 +169,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         predict_only=given["predict_only"],
         fresh=given["fresh"],
         calibration=given["calibration"],
+        known_class=given["known_class"],
     )
     finished = []
     try:

@@ -228,3 +228,24 @@ def test_the_command_on_the_embedded_model(embedded, tmp_path):
     header, facts = read_labels(next(tmp_path.rglob("labels.jsonl")))
     assert header.model == "smollm2-135m-instruct"
     assert len(facts) == 2
+
+
+def test_a_run_can_hold_the_classes_of_its_base(tmp_path):
+    task = write_task(tmp_path, num_fewshot=2)
+    made = probe(task, settings(tmp_path / "out"), model=identity(name="base", weights_sha256="b"))
+    plain, _ = run_fake(task, tmp_path / "runs", limit=4)
+    run, _ = run_fake(task, tmp_path / "runs", limit=4, known_class=made.directory / "labels.jsonl")
+    assert run.run_id != plain.run_id
+    classes = dict(zip(run.samples["target"], run.samples["group.known_class"], strict=True))
+    assert classes == {"Paris": "HighlyKnown", "Rome": "HighlyKnown", "Madrid": "Unknown", "Tokyo": "Unknown"}
+    assert "group.known_class" not in plain.samples
+
+
+def test_labels_of_other_data_are_no_stratum_of_a_run(tmp_path):
+    task = write_task(tmp_path, num_fewshot=2)
+    made = probe(task, settings(tmp_path / "out"))
+    other = tmp_path / "other"
+    other.mkdir()
+    changed = write_task(other, rows=[{"country": "Fiji", "capital": "Suva"}, {"country": "Chad", "capital": "N"}])
+    with pytest.raises(DataError, match="labels of other data, and the run is of capitals"):
+        run_fake(changed, tmp_path / "runs", known_class=made.directory / "labels.jsonl")
