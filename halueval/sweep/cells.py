@@ -45,6 +45,8 @@ def cell(figure: Mapping[str, Any], share: bool, *, signed: bool = False) -> str
 
 def _number(value: float, share: bool, signed: bool) -> str:
     text = f"{100 * value:.1f}" if share else format_number(value)
+    if not any(digit in text for digit in "123456789"):
+        return text.removeprefix("-")  # what rounds to nothing has no sign
     text = f"+{text}" if signed and value > 0 else text
     return text.replace("-", "−")
 

@@ -37,8 +37,8 @@ def print_sweep(record: SweepRecord, file: IO[str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    console = Console(file=file, width=None if file.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
-    console.print(Text(headline(record), style="bold"), soft_wrap=True)
+    narrow = Console(file=file, width=None if file.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+    narrow.print(Text(headline(record), style="bold"), soft_wrap=True)
     for title, heads, rows in tables(record):
         table = Table(title=Text(title), box=SIMPLE_HEAD, title_justify="left")
         for i, head in enumerate(heads):
@@ -46,10 +46,11 @@ def print_sweep(record: SweepRecord, file: IO[str]) -> None:
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
         # Wider than the terminal, its lines wrap; squeezed into it, digits would be cut off.
-        needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-        console.print(table, width=max(needed, console.width), no_wrap=True, overflow="ignore", crop=False)
+        needed = Measurement.get(narrow, narrow.options.update(max_width=1000), table).maximum
+        wide = Console(file=file, width=max(needed, narrow.width), highlight=False)
+        wide.print(table, crop=False)
     for remark in remarks(record):
-        console.print(Text(remark), soft_wrap=True)
+        narrow.print(Text(remark), soft_wrap=True)
 
 
 def render_markdown(record: SweepRecord) -> str:

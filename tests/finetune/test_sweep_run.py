@@ -18,7 +18,7 @@ from halueval.job import SilentObserver
 from halueval.sweep.command import describe, measure
 from halueval.sweep.page import render_page
 from halueval.sweep.run import SweepOptions, sweep
-from halueval.sweep.show import render_markdown
+from halueval.sweep.show import print_sweep, render_markdown
 from halueval.sweep.spec import STUDIES, load_study, study_paths
 from halueval.sweep.unit import unit_name
 
@@ -176,6 +176,15 @@ def test_page_and_markdown_show_the_arms_and_load_nothing(done):
     assert "all 8 facts are Unknown" in page
     markdown = render_markdown(done.record)
     assert "| plain | 0 | " + done.record["arms"][0]["seeds"][0]["weights_sha256"] in markdown
+
+
+def test_the_table_on_standard_output_cuts_no_digits(done, capsys):
+    print_sweep(done.record, sys.stdout)
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    assert "−0.0 " not in shown
+    assert "lora" in shown
+    assert shown.count("[") >= 40
 
 
 def test_names_of_arms_become_no_markup(done):
