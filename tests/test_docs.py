@@ -15,6 +15,7 @@ from planted import facts_task, run_of
 
 import halueval
 from halueval.calibrating.calibration import calibrate
+from halueval.compare import fields as diff_fields
 from halueval.compare import record as diff_record
 from halueval.consistency.catalog import scorer_names as consistency_names
 from halueval.leaderboard.cells import COLUMNS
@@ -81,7 +82,11 @@ NOT_FIGURES |= {"rates", "lengths", "tasks", "samples", "transitions"}
 def test_every_field_of_a_difference_is_defined(defined, tmp_path):
     parts = ("Figure", "Rate", "NetRate", "Bound", "Bounds", "Stratum", "FormatDrift", "Calibration")
     parts += ("CalibrationFigure", "NoiseFloor", "Macro", "SummaryRow", "Pairing")
-    known = {field for part in parts for field in get_type_hints(getattr(diff_record, part))}
+    known = {
+        field
+        for part in parts
+        for field in get_type_hints(getattr(diff_fields, part, None) or getattr(diff_record, part))
+    }
     known |= {
         field for field in get_type_hints(diff_record.TaskDiff) if field.endswith("_rate") or field == "transitions"
     }
