@@ -215,7 +215,7 @@ class _Site:
             short_name(model.dtype),
             f"weights {model.weights_sha256[:12]}",
             f"adapter {model.adapter_sha256[:12]}" if model.adapter_sha256 else "",
-            short_name(model.source) if model.source != model.name else "",
+            short_name(model.source) if model.source not in (model.name, ".") else "",
         ]
         missing = [task.task for task in self._board.tasks if task.task not in model.runs]
         return ModelView(
