@@ -15,6 +15,7 @@ from halueval.report.calibration_cells import (
     variant_lines,
 )
 from halueval.report.diff_markdown import escape
+from halueval.report.wide import print_whole
 
 WIDTH_WITHOUT_TERMINAL = 140
 
@@ -23,7 +24,6 @@ def print_calibration(record: CalibrationRecord, file: IO[str]) -> None:
     """Print headline, notes, table, and the reliability diagrams of the first two variants."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -43,9 +43,7 @@ def print_calibration(record: CalibrationRecord, file: IO[str]) -> None:
         for cells in section:
             table.add_row(*map(Text, cells))
         table.add_section()
-    # Wider than the terminal, its lines wrap; squeezed into it, digits would be cut off.
-    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-    console.print(table, width=max(needed, console.width), no_wrap=True, overflow="ignore", crop=False)
+    print_whole(console, table)
     for variant in record["variants"][:2]:
         say([f"Reliability, {variant['name']}"])
         say(bar_lines(variant))

@@ -25,6 +25,7 @@ from halueval.report.diff_cells import (
     summary_rows,
     task_mark,
 )
+from halueval.report.wide import print_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -90,7 +91,6 @@ def _print_comparison(console: Console, record: DiffRecord, comparison: Comparis
 
 def _table(console: Console, title: str, columns: Sequence[str], sections: Iterable[Sequence[Row]]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -102,6 +102,4 @@ def _table(console: Console, title: str, columns: Sequence[str], sections: Itera
         for row in section:
             table.add_row(*(Text(cell) for cell in row.cells), style="bold" if row.bold else "")
         table.add_section()
-    # Wider than the terminal, its lines wrap; squeezed into it, digits would be cut off.
-    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-    console.print(table, width=max(needed, console.width), no_wrap=True, overflow="ignore", crop=False)
+    print_whole(console, table)

@@ -21,6 +21,7 @@ from halueval.report.explain_cells import (
     untaken,
     weight_rows,
 )
+from halueval.report.wide import print_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,7 +77,6 @@ def _line(console: Console, text: str, style: str = "") -> None:
 
 def _table(console: Console, title: str, columns: Sequence[str], rows: Iterable[Cells]) -> None:
     from rich.box import SIMPLE_HEAD
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -89,5 +89,4 @@ def _table(console: Console, title: str, columns: Sequence[str], rows: Iterable[
         table.add_column(Text(column), justify="left" if i == 0 else "right", no_wrap=True)
     for cells in made:
         table.add_row(*(Text(cell) for cell in cells))
-    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
-    console.print(table, width=max(needed, console.width), no_wrap=True, overflow="ignore", crop=False)
+    print_whole(console, table)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import IO
 
 from halueval.report.diff_markdown import escape
+from halueval.report.wide import print_whole
 from halueval.sweep.cells import columns, difference_rows, final_rows, headline, matched_rows, remarks
 from halueval.sweep.record import SweepRecord
 
@@ -33,7 +34,6 @@ def print_sweep(record: SweepRecord, file: IO[str]) -> None:
     """Print headline, tables and remarks."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
-    from rich.measure import Measurement
     from rich.table import Table
     from rich.text import Text
 
@@ -45,10 +45,7 @@ def print_sweep(record: SweepRecord, file: IO[str]) -> None:
             table.add_column(Text(head), justify="left" if i < 2 else "right", no_wrap=True)
         for row in rows:
             table.add_row(*(Text(cell) for cell in row))
-        # Wider than the terminal, its lines wrap; squeezed into it, digits would be cut off.
-        needed = Measurement.get(narrow, narrow.options.update(max_width=1000), table).maximum
-        wide = Console(file=file, width=max(needed, narrow.width), highlight=False)
-        wide.print(table, crop=False)
+        print_whole(narrow, table)
     for remark in remarks(record):
         narrow.print(Text(remark), soft_wrap=True)
 
