@@ -2,7 +2,8 @@
 
 An arm that learnt nothing also forgot nothing, so arms are compared where each has learnt as much: on the way from
 checkpoint to checkpoint, at the first point where the in-task score reaches the target. Between two checkpoints every
-figure is taken to be linear in the score.
+figure is taken to be linear in the score. A path ends with the weights that the training keeps: what early stopping
+trained on and then discarded is nobody's result.
 
 Two things vary: which items were asked, and how a training with another seed would have gone. Seeds and items are
 crossed (all trainings are asked the same items), so the variance of a mean over seeds is that over items, by a
@@ -90,6 +91,11 @@ def curve(table: Table, weights: FloatArray) -> FloatArray:
     return values
 
 
+def kept_scores(training: Training, weights: FloatArray) -> FloatArray:
+    """In-task score from the base to the weights that the training keeps: weights (B, items) to (B, final + 1)."""
+    return curve(training.tables["learnt"], weights)[:, : training.final + 1]
+
+
 def crossing(scores: FloatArray, target: float) -> FloatArray:
     """Where scores first reach a target, in checkpoints; shape (B, checkpoints) to (B,).
 
@@ -119,9 +125,9 @@ def at_position(values: FloatArray, position: FloatArray) -> FloatArray:
 
 
 def reaches(training: Training, target: float) -> float | None:
-    """Position at which a training reaches the target, or None."""
-    table = training.tables["learnt"]
-    position = float(crossing(curve(table, np.ones((1, table.top.shape[1]))), target)[0])
+    """Position at which a training reaches the target, not after the weights that it keeps; or None."""
+    one = np.ones((1, training.tables["learnt"].top.shape[1]))
+    position = float(crossing(kept_scores(training, one), target)[0])
     return None if math.isnan(position) else position
 
 
@@ -145,7 +151,7 @@ def matched_part(
     """
     positions = []
     for training in trainings:
-        scores = curve(training.tables["learnt"], weights["learnt"])
+        scores = kept_scores(training, weights["learnt"])
         found = crossing(scores, target)
         best = np.nanargmax(np.nan_to_num(scores, nan=-1.0), axis=1)
         positions.append((reaches(training, target), np.where(np.isnan(found), best, found)))

@@ -13,10 +13,10 @@ from halueval.errors import DataError
 from halueval.sweep.matching import (
     Figure,
     Part,
-    curve,
     difference,
     draws,
     figure,
+    kept_scores,
     matched_part,
     part_at,
     reaches,
@@ -57,10 +57,14 @@ class SeedRecord(TypedDict):
 
 
 class CurvePoint(TypedDict):
-    """An arm after so many steps; a mean over the seeds that have a checkpoint there."""
+    """An arm after so many steps; a mean over the `n_seeds` that have a checkpoint there.
+
+    `n_discarded` of them keep weights of an earlier step; such points are drawn hollow, and no arm is matched there.
+    """
 
     step: int
     n_seeds: int
+    n_discarded: int
     figures: dict[str, FigureRecord]
 
 
@@ -182,9 +186,8 @@ def match_score(study: Study, trainings: Mapping[str, Sequence[Training]]) -> tu
 
 
 def best_learnt(training: Training) -> float:
-    """Highest in-task score among the checkpoints of a training."""
-    table = training.tables["learnt"]
-    return float(np.nanmax(curve(table, np.ones((1, table.top.shape[1])))))
+    """Highest in-task score among the checkpoints of a training, up to the weights that it keeps."""
+    return float(np.nanmax(kept_scores(training, np.ones((1, training.tables["learnt"].top.shape[1])))))
 
 
 def _matched(
@@ -246,7 +249,8 @@ def _curve(trainings: Sequence[Training], weights: Mapping[Pool, Any]) -> list[C
         there = [training for training in trainings if step in training.steps]
         places = [float(training.steps.index(step)) for training in there]
         figures = {m.name: _plain(figure(part_at(there, m.name, places, None, weights), m.name)) for m in MEASURES}
-        points.append({"step": step, "n_seeds": len(there), "figures": figures})
+        discarded = sum(place > training.final for place, training in zip(places, there, strict=True))
+        points.append({"step": step, "n_seeds": len(there), "n_discarded": discarded, "figures": figures})
     return points
 
 

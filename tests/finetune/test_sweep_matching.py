@@ -1,6 +1,7 @@
 """Matching and its intervals, against numbers worked by hand and a simulation."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from halueval.sweep.matching import (
     step_at,
 )
 from halueval.sweep.measures import Table, Training
+from halueval.sweep.record import best_learnt
 
 
 def table(*rows):
@@ -37,6 +39,10 @@ def training(learnt, induced, *, seed=0, steps=None):
 
     steps = tuple(steps or range(0, 10 * len(learnt), 10))
     return Training(seed, steps, len(learnt) - 1, {"learnt": shares(learnt), "induced": shares(induced)})
+
+
+def kept(training, final):
+    return replace(training, final=final)
 
 
 def weights(n_learnt=10, n_answers=10, n_resamples=400):
@@ -86,6 +92,20 @@ def test_a_figure_is_taken_where_each_seed_reaches_the_target():
     assert found.error_seeds == pytest.approx(0.1)
     assert (found.n_seeds, found.n_items, found.reason) == (2, 10, None)
     assert 0 <= found.ci_low < 0.3 < found.ci_high <= 1
+
+
+def test_nothing_is_matched_after_the_weights_that_a_training_keeps():
+    # .9 is reached at 1.8 of the whole path; early stopping kept checkpoint 1, of .5, and threw the rest away.
+    whole = training([0, 0.5, 1.0], [0, 0.1, 0.4])
+    stopped = kept(whole, 1)
+    assert (reaches(whole, 0.9), best_learnt(whole)) == (pytest.approx(1.8), 1.0)
+    assert (reaches(stopped, 0.9), best_learnt(stopped)) == (None, 0.5)
+    # At .4 both are at .8; a resample of the facts that never gets there is read at checkpoint 1 at the latest.
+    assert reaches(stopped, 0.4) == pytest.approx(0.8)
+    part = matched_part([stopped], "induced", 0.4, weights())
+    assert part.by_seed.tolist() == pytest.approx([0.08])
+    latest = curve(stopped.tables["induced"], weights()["answers"])[:, 1]
+    assert (part.replicates <= latest + 1e-12).all()
 
 
 def test_the_interval_is_students_with_degrees_of_freedom_of_both_parts():

@@ -178,6 +178,16 @@ def test_page_and_markdown_show_the_arms_and_load_nothing(done):
     assert "| plain | 0 | " + done.record["arms"][0]["seeds"][0]["weights_sha256"] in markdown
 
 
+def test_what_a_training_discarded_is_drawn_faintly(done):
+    assert "dot arm0 discarded" not in render_page(done.record)
+    record = json.loads(json.dumps(done.record))
+    assert record["arms"][0]["curve"][-1]["n_discarded"] == 0
+    record["arms"][0]["curve"][-1]["n_discarded"] = 1
+    page = render_page(record)
+    # The last point of each plot: learnt against induced, and the measures against the steps.
+    assert page.count("dot arm0 discarded") == page.count("<svg")
+
+
 def test_the_table_on_standard_output_cuts_no_digits(done, capsys):
     print_sweep(done.record, sys.stdout)
     shown = capsys.readouterr().out
