@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from halueval.errors import DataError
+from halueval.schema import Judged, State
+from halueval.scorers.calibration import Brier
 from halueval.sweep.cells import headline
 from halueval.sweep.measures import known_by_base, training_tables
 
@@ -50,11 +52,26 @@ def test_figures_of_a_training_are_those_of_its_rows():
     assert ratio(tables["hallucinated"]) == pytest.approx([1 / 5, 3 / 4])
     # Of the three that the base had right two are scored: one is right still.
     assert ratio(tables["known_accuracy"]) == [1.0, 0.5]
-    # Base: all are .5 off. After: one right at .75 (.0625), three wrong (.5625).
+    # Base: all four that it answered are .5 off. After: one right at .75 (.0625), three wrong (.5625).
     assert ratio(tables["brier"]) == pytest.approx([0.25, (0.0625 + 3 * 0.5625) / 4])
-    assert ratio(tables["confidence_gap"]) == pytest.approx([0.5 - 3 / 5, 0.75 - 1 / 4])
+    assert ratio(tables["confidence_gap"]) == pytest.approx([0.5 - 3 / 4, 0.75 - 1 / 4])
     # (12 - 10 + 21 - 20) bits over 20 bytes.
     assert ratio(tables["forgetting"]) == pytest.approx([0.0, 0.15])
+
+
+def test_calibration_is_that_of_a_run_and_leaves_abstentions_out():
+    # Declining at .95 is no claim at .95; the other is right at .95: .05² = .0025.
+    sure = [row(0, "abstained", 0.95), row(1, "correct", 0.95)]
+    asked = {"learnt": [row(0, "correct")], "answers": sure, "texts": []}
+    tables = training_tables(asked, [asked], known_by_base(asked, None), "arm")
+    assert ratio(tables["brier"]) == pytest.approx([0.0025, 0.0025])
+    assert ratio(tables["confidence_gap"]) == pytest.approx([-0.05, -0.05])
+    scorer = Brier()
+    of_run = []
+    for one in sure:
+        judged = Judged(State(one["state"]), confidence=one["confidence"])
+        of_run.append(scorer.score(None, None, judged).value)
+    assert of_run == [None, pytest.approx(0.0025)]
 
 
 def test_labels_of_a_probe_say_what_was_known():
