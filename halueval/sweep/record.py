@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypedDict
 
 import numpy as np
 
 from halueval.errors import DataError
+from halueval.sweep.learnt import LEARNT
 from halueval.sweep.matching import (
     Figure,
     Part,
@@ -219,8 +220,8 @@ def _arm(
         "method": str(about["method"]),
         "seeds": seeds,
         "n_reached": sum(seed["reached"] for seed in seeds),
-        "matched": {m: _plain(figure(part, m)) for m, part in parts.items()},
-        "difference": {m: _plain(difference(part, reference.get(m))) for m, part in parts.items()},
+        "matched": {m: _matched_figure(figure(part, m), m) for m, part in parts.items()},
+        "difference": {m: _matched_figure(difference(part, reference.get(m), m), m) for m, part in parts.items()},
         "final": {m.name: _plain(figure(part_at(trainings, m.name, ends, None, weights), m.name)) for m in MEASURES},
         "curve": _curve(trainings, weights),
         "dominated_by": [],
@@ -258,9 +259,16 @@ def _plain(found: Figure) -> FigureRecord:
     return asdict(found)
 
 
+def _matched_figure(found: Figure, name: str) -> FigureRecord:
+    """What arms are matched on is the same for all by construction: an interval of no width would say it was found."""
+    if name != LEARNT or found.value is None:
+        return _plain(found)
+    return _plain(replace(found, ci_low=None, ci_high=None, reason="arms are matched on it"))
+
+
 def _base_figure(found: Figure) -> FigureRecord:
     """The base is one model: its interval is over items, and there is no seed to leave out."""
-    return {**_plain(found), "reason": None if found.value is not None else found.reason}
+    return {**_plain(found), "reason": None if found.ci_low is not None else found.reason}
 
 
 def _mark_dominated(arms: Sequence[ArmRecord]) -> None:
