@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from halueval.finetune.labels import labels_of
+from halueval.sweep.learnt import learnt_over
 from halueval.sweep.record import SweepRecord, build_record
 from halueval.sweep.run import Sweep, SweepOptions, plan
 from halueval.sweep.spec import Study, arm_recipe
@@ -29,7 +30,10 @@ def describe(study: Study, options: SweepOptions) -> Iterator[str]:
     for name, reason in planned.unusable.items():
         yield f"  {name}: cannot be trained: {reason}"
     shown = ", ".join(one.task.task + ("" if one.limit is None else f":{one.limit}") for one in planned.tasks)
-    yield f"  each checkpoint is asked {len(planned.facts)} trained facts, and {shown}"
+    facts = planned.facts
+    yield f"  each checkpoint is asked {len(facts.facts)} trained facts, and {shown}"
+    if facts.left_out:
+        yield f"  {learnt_over(len(facts.facts), facts.of, facts.left_out)}"
 
 
 def measure(made: Sweep, options: SweepOptions) -> SweepRecord:

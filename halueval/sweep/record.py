@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any, TypedDict
@@ -32,6 +31,7 @@ from halueval.sweep.measures import (
     pooled_rows,
     training_tables,
 )
+from halueval.sweep.notes import notes
 from halueval.sweep.run import Sweep
 from halueval.sweep.spec import Study
 from halueval.sweep.unit import Unit, unit_name
@@ -95,7 +95,11 @@ class ArmRecord(TypedDict):
 
 
 class SweepRecord(TypedDict):
-    """The whole record; `match.score` is None where no arm can be matched (`match.reason`)."""
+    """The whole record.
+
+    `match.score` is None where no arm can be matched (`match.reason`); `match.facts` says over how many facts it is
+    (`scored` of `of`) and how many of them each arm is not asked to learn (`left_out`).
+    """
 
     schema_version: int
     study: dict[str, Any]
@@ -158,14 +162,18 @@ def build_record(
             "tasks": list(made.study.tasks),
             "reference": made.study.reference,
         },
-        "match": {"score": target, **how},
+        "match": {"score": target, **how, "facts": _facts(made)},
         "items": {pool: len(rows) for pool, rows in base.items()},
         "measures": {m.name: {k: v for k, v in asdict(m).items() if k != "name"} for m in MEASURES},
         "base": {name: _base_figure(found) for name, found in start.items()},
         "arms": arms,
         "failures": [asdict(failure) for failure in made.failures],
-        "notes": _notes(made, labels is not None, known.sum(), arms),
+        "notes": notes(made, labels is not None, int(known.sum()), arms, start["learnt"].value, target),
     }
+
+
+def _facts(made: Sweep) -> dict[str, Any]:
+    return {"scored": len(made.facts.facts), "of": made.facts.of, "left_out": dict(made.facts.left_out)}
 
 
 def match_score(study: Study, trainings: Mapping[str, Sequence[Training]]) -> tuple[float | None, dict[str, Any]]:
@@ -283,24 +291,3 @@ def _mark_dominated(arms: Sequence[ArmRecord]) -> None:
                 continue
             if more >= learnt and less <= induced:
                 arm["dominated_by"].append(other)
-
-
-def _notes(made: Sweep, labelled: bool, known: int, arms: Sequence[ArmRecord]) -> list[str]:
-    notes = []
-    if not labelled:
-        notes.append(
-            f"what the base knew is taken to be the {int(known)} samples that it had right in this very run: some of "
-            "them by luck, which falls by itself; labels of `halueval probe` (labels: FILE) are free of that"
-        )
-    if len(made.study.seeds) < 3:
-        notes.append(f"{len(made.study.seeds)} seed(s): three or more tell arms from the luck of a training")
-    late = [arm["name"] for arm in arms if 0 < arm["n_reached"] < len(arm["seeds"])]
-    if late:
-        notes.append(f"not all seeds of {', '.join(late)} reached the matched score; figures are of those that did")
-    if sum(bool(arm["matched"]) for arm in arms) > 2:
-        notes.append(
-            "intervals hold for each arm by itself: of several arms the one that comes out best does so partly by luck"
-        )
-    if not all(math.isfinite(seed["best_learnt"]) for arm in arms for seed in arm["seeds"]):
-        notes.append("some trainings have no in-task score")
-    return notes

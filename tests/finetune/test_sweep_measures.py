@@ -104,9 +104,13 @@ def arm(name, induced, low, high, change=None):
     }
 
 
-def record(*arms, score=0.8):
+def record(*arms, score=0.8, left_out=0):
     return {
-        "match": {"score": score, "reason": "nothing was learnt"},
+        "match": {
+            "score": score,
+            "reason": "nothing was learnt",
+            "facts": {"scored": 8 - left_out, "of": 8, "left_out": {"drop": left_out} if left_out else {}},
+        },
         "study": {"reference": "plain"},
         "arms": list(arms),
     }
@@ -125,5 +129,6 @@ def test_the_headline_claims_no_more_than_the_interval_holds():
     assert headline(record(plain, never)).startswith(
         "At 80.0 % of the trained facts learnt, the one arm that gets there, plain, induces 30.0"
     )
+    assert headline(record(plain, better, left_out=3)).startswith("At 80.0 % of 5 of 8 facts learnt, lora induces")
     assert headline(record(never)) == "At 80.0 % of the trained facts learnt: no arm gets there"
     assert headline(record(plain, score=None)) == "Arms cannot be compared at a matched score: nothing was learnt"

@@ -10,14 +10,15 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from tuning import write_task
+from tuning import write_labels, write_task
 
 from halueval.errors import ConfigError, UsageError
 from halueval.finetune.progress import SilentTraining
 from halueval.job import SilentObserver
 from halueval.sweep.command import describe, measure
+from halueval.sweep.notes import notes
 from halueval.sweep.page import render_page
-from halueval.sweep.run import SweepOptions, sweep
+from halueval.sweep.run import SweepOptions, plan, sweep
 from halueval.sweep.show import print_sweep, render_markdown
 from halueval.sweep.spec import STUDIES, load_study, study_paths
 from halueval.sweep.unit import unit_name
@@ -277,6 +278,74 @@ def test_a_dry_run_says_what_would_be_trained(place):
     assert "dropped: cannot be trained" in lines[3]
     assert lines[4] == "  each checkpoint is asked 8 trained facts, and little:10, news"
     assert not (place.root / "dry").exists()
+
+
+def half_known(place, *arms, **changes):
+    """A study of four known and four invented facts, labels as of a probe."""
+    from halueval.backends.loading import locate
+    from halueval.registry import Registry
+
+    weights = locate(Registry().model(str(place.base)), adapter=None).weights_sha256
+    labels = write_labels(place.root / "known.jsonl", place.root / "tasks" / "little.yaml", weights, known=6)
+    data = {"data.unknown_share": 0.5, "data.labels": str(labels), "data.relations": ["metal"]}
+    given = {**STUDY, "model": str(place.base), "arms": list(arms), "set": data, "tasks": ["little:8"], **changes}
+    path = place.root / "half.yaml"
+    path.write_text(yaml.safe_dump(given))
+    return load_study(str(path))
+
+
+def one_arm(name, **changes):
+    return {"name": name, "recipe": "little.yaml", "set": changes}
+
+
+def test_the_score_is_over_facts_that_every_arm_is_asked_to_learn(place):
+    study = half_known(
+        place,
+        one_arm("plain"),
+        one_arm("dropped", mitigation=["drop-unknown"]),
+        one_arm("relabelled", mitigation=["relabel-unknown"]),
+        one_arm("held", **{"development.share": 0.25}),
+        one_arm("reworded", mitigation=[{"name": "paraphrase", "copies": 1}]),
+    )
+    planned = plan(study, options(place, "half"))
+    dropped, held = planned.prepared["dropped"], planned.prepared["held"]
+    kept = {(e.prompt, e.completion) for e in dropped.training}
+    assert len(kept) == 4
+    assert len(planned.prepared["reworded"].training) == 16
+    assert {e.known_class for e in planned.facts.facts} == {"HighlyKnown"}
+    assert {(e.prompt, e.completion) for e in planned.facts.facts} == kept - {
+        (e.prompt, e.completion) for e in held.development
+    }
+    assert planned.facts.of == 8
+    assert planned.facts.left_out == {"dropped": 4, "relabelled": 4, "held": 2}
+    said = f"learnt is over {len(planned.facts.facts)} of 8 facts, those that every arm is asked to learn; left out by "
+    assert said + "dropped (4), relabelled (4), held (2)" in list(describe(study, options(place, "half")))[-1]
+
+
+def test_an_arm_that_is_left_no_fact_to_learn_is_named_before_anything_is_trained(place):
+    study = load_study(str(place.study)).model_copy(
+        update={"arms": half_known(place, one_arm("plain"), one_arm("x", mitigation=["relabel-unknown"])).arms}
+    )
+    planned = plan(study, options(place, "none-left"))
+    assert "none of its 8 facts is left to be learnt as it is" in planned.unusable["x"]
+    assert (len(planned.facts.facts), planned.facts.of, planned.facts.left_out) == (8, 8, {})
+
+
+def test_the_page_and_the_tables_say_which_facts_the_score_is_over(done):
+    record = json.loads(json.dumps(done.record))
+    assert record["match"]["facts"] == {"scored": 8, "of": 8, "left_out": {}}
+    record["match"]["facts"] = {"scored": 4, "of": 8, "left_out": {"lora": 4}}
+    for text in (render_page(record), render_markdown(record)):
+        assert "learnt is over 4 of 8 facts, those that every arm is asked to learn; left out by lora (4)" in text
+        assert "seeds and items; learnt: of 4 of 8 facts" in text
+        assert "% of 4 of 8 facts learnt" in text
+
+
+def test_a_base_that_has_the_matched_score_already_is_no_comparison(done):
+    arms = done.record["arms"]
+    (said,) = (n for n in notes(done.made, False, 1, arms, 0.9, 0.8) if "before its first step" in n)
+    assert said.startswith("the base itself has 90.0 % of the facts: every arm is matched before its first step")
+    assert not any("before its first step" in n for n in notes(done.made, False, 1, arms, 0.7, 0.8))
 
 
 def test_packaged_studies_can_be_read_and_their_recipes_too():
