@@ -78,11 +78,11 @@ def pareto(record: SweepRecord) -> Markup:
     """What each arm learnt (to the right) against what it induced (upwards), from the base along its checkpoints."""
     marks = letters(record)
     paths = {arm["name"]: _path(arm, record) for arm in record["arms"]}
-    kept = {arm["name"]: _kept(arm, paths[arm["name"]]) for arm in record["arms"]}
-    high = max(
-        *(y for points in paths.values() for _, y, _ in points),
-        *(y for a in record["arms"] for y in _interval(a["final"]["induced"])),
-    )
+    ends = {arm["name"]: _kept(arm) for arm in record["arms"]}
+    kept = {name: end for name, end in ends.items() if end is not None}
+    heights = [y for points in paths.values() for _, y, _ in points]
+    heights += [y for arm in record["arms"] for y in _interval(arm["final"]["induced"])]
+    high = max(heights, default=0.0)
     said = "; ".join(f"{marks[name]} {name}: {x:.0%} learnt, {y:.0%} induced" for name, (x, y) in kept.items())
     drawing = _drawn("pareto", "Learnt against induced hallucination", said)
     axes = _Axes(drawing, (0.0, 1.0), (0.0, max(_round_up(high), 0.05)), (True, True))
@@ -91,10 +91,10 @@ def pareto(record: SweepRecord) -> Markup:
         x, top = axes.at(score, axes.y[1])
         drawing.line("zero", x, top, x, TOP + ROOM_Y)
     for i, arm in enumerate(record["arms"]):
-        points = paths[arm["name"]]
-        axes.bar(css_of(i), kept[arm["name"]][0], *(_interval(arm["final"]["induced"]) or (None, None)))
-        axes.line(css_of(i), points, arm["name"])
-    places = [(marks[name], css_of(i), axes.at(*end)) for i, (name, end) in enumerate(kept.items())]
+        axes.line(css_of(i), paths[arm["name"]], arm["name"])
+        if arm["name"] in kept:
+            axes.bar(css_of(i), kept[arm["name"]][0], *(_interval(arm["final"]["induced"]) or (None, None)))
+    places = [(marks[name], css_of(i), axes.at(*kept[name])) for i, name in enumerate(ends) if name in kept]
     _letters(drawing, places)
     drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "learnt, % of the trained facts", "middle")
     drawing.text("axis", LEFT, TOP - 12, "induced, %")
@@ -102,19 +102,19 @@ def pareto(record: SweepRecord) -> Markup:
 
 
 def _path(arm: ArmRecord, record: SweepRecord) -> list[Place]:
-    points = [(0.0, 0.0, False)]
+    points: list[Place] = []
     figures = [(record["base"], False), *((point["figures"], point["n_discarded"] > 0) for point in arm["curve"])]
     for found, discarded in figures:
         x, y = found["learnt"]["value"], found["induced"]["value"]
         if x is not None and y is not None:
             points.append((x, y, discarded))
-    return points[1:] or points
+    return points
 
 
-def _kept(arm: ArmRecord, path: Sequence[Place]) -> tuple[float, float]:
-    """Where the final weights are, which need not be those of the last checkpoint."""
+def _kept(arm: ArmRecord) -> tuple[float, float] | None:
+    """Where the final weights are, which need not be those of the last checkpoint; None where it is not known."""
     x, y = (arm["final"][name]["value"] for name in ("learnt", "induced"))
-    return path[-1][:2] if x is None or y is None else (float(x), float(y))
+    return None if x is None or y is None else (float(x), float(y))
 
 
 def curves(record: SweepRecord) -> Iterator[tuple[str, str, Markup]]:
