@@ -258,7 +258,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_in_the_same_weights_and_figure
         (
             {"arms": ["little.yaml", {"name": "x", "recipe": "little.yaml", "set": {"data.facts": 4}}]},
             UsageError,
-            "arm x differs from little in data",
+            "arm x differs from little in data.facts (4 here, 8 there); arms learn the same facts",
         ),
     ],
 )
@@ -355,3 +355,24 @@ def test_packaged_studies_can_be_read_and_their_recipes_too():
     for path in STUDIES.glob("*.yaml"):
         study = load_study(str(path))
         refuse_other_data(study, {arm.name: arm_recipe(study, arm) for arm in study.arms})
+
+
+def test_recipes_of_mitigations_share_data_and_seeds_but_for_those_that_go_by_what_is_known():
+    from halueval.finetune.library import load_recipe, recipe_paths
+
+    reference = load_recipe("mitigate-none")
+    others = [load_recipe(name) for name in recipe_paths() if name.startswith("mitigate-")]
+    assert len(others) == 14
+    for recipe in others:
+        for key in ("prompt", "completion", "epochs", "batch_size", "seed", "data_seed", "checkpoint_every"):
+            assert getattr(recipe, key) == getattr(reference, key), (recipe.name, key)
+        share = 0.5 if recipe.name in ("mitigate-drop-unknown", "mitigate-relabel-unknown") else 1.0
+        assert recipe.data == reference.data.model_copy(update={"unknown_share": share})
+
+
+def test_a_study_whose_arms_have_the_data_of_their_recipes_is_refused_where_that_differs(place):
+    path = place.root / "shares.yaml"
+    arms = ["mitigate-none", "mitigate-drop-unknown"]
+    path.write_text(yaml.safe_dump({**STUDY, "model": str(place.base), "arms": arms}))
+    with pytest.raises(UsageError, match=r"differs from mitigate-none in data\.unknown_share \(0\.5 here"):
+        plan(load_study(str(path)), options(place, "shares"))
