@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from halueval.errors import DataError
 from halueval.schema import State
 from halueval.store import Run, read_samples
+from halueval.sweep.labels import KNOWN
 from halueval.sweep.learnt import LEARNT
 
 FloatArray = NDArray[np.float64]
@@ -128,7 +129,7 @@ def known_by_base(base: Rows, labels: Mapping[str, str] | None) -> NDArray[np.bo
     rows = base["answers"]
     if labels is None:
         return np.array([row["state"] == CORRECT for row in rows], dtype=bool)
-    return np.array([labels.get(row["doc_hash"]) in ("HighlyKnown", "MaybeKnown") for row in rows], dtype=bool)
+    return np.array([labels.get(row["doc_hash"]) in KNOWN for row in rows], dtype=bool)
 
 
 def training_tables(base: Rows, checkpoints: Sequence[Rows], known: NDArray[np.bool_], where: str) -> dict[str, Table]:

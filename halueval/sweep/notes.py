@@ -13,20 +13,24 @@ if TYPE_CHECKING:
 
 
 def notes(
-    made: Sweep, labelled: bool, known: int, arms: Sequence[ArmRecord], base_learnt: float | None, target: float | None
+    made: Sweep, known: int, arms: Sequence[ArmRecord], base_learnt: float | None, target: float | None
 ) -> list[str]:
     """Sentences for the record.
 
     Args:
         made: the sweep.
-        labelled: whether what the base knew comes from a probe.
         known: samples that it knew.
         arms: of the record.
         base_learnt: in-task score of the base.
         target: the matched score.
     """
     said = []
-    if not labelled:
+    labels = made.labels
+    if labels is not None and labels.lacking is not None:
+        said.append(labels.lacking)
+    elif labels is not None and labels.n_labelled < labels.n_asked:
+        said.append(f"labels are of {labels.n_labelled} of the {labels.n_asked} rows that the study asks of their task")
+    if labels is None:
         said.append(
             f"what the base knew is taken to be the {int(known)} samples that it had right in this very run: some of "
             "them by luck, which falls by itself; labels of `halueval probe` (labels: FILE) are free of that"

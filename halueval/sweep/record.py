@@ -112,15 +112,12 @@ class SweepRecord(TypedDict):
     notes: list[str]
 
 
-def build_record(
-    made: Sweep, about: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str] | None, *, seed: int = 0
-) -> SweepRecord:
+def build_record(made: Sweep, about: Mapping[str, Mapping[str, Any]], *, seed: int = 0) -> SweepRecord:
     """Read the runs of a sweep and measure everything.
 
     Args:
         made: the sweep.
         about: by arm, the keys `recipe`, `about`, `mitigation` and `method`.
-        labels: known class by hash of the row, from a probe of the base; None goes by what the base had right.
         seed: of the resampling.
 
     Raises:
@@ -130,7 +127,7 @@ def build_record(
         reasons = "; ".join(dict.fromkeys(failure.reason for failure in made.failures))
         raise DataError(f"study {made.study.name}: no training was finished: {reasons}")
     base = pooled_rows(made.base)
-    known = known_by_base(base, labels)
+    known = known_by_base(base, None if made.labels is None else made.labels.classes)
     weights = {pool: draws(names, seed + i) for i, (pool, names) in enumerate(clusters(base).items())}
     trainings: dict[str, list[Training]] = {}
     units: dict[str, list[Unit]] = {}
@@ -168,7 +165,7 @@ def build_record(
         "base": {name: _base_figure(found) for name, found in start.items()},
         "arms": arms,
         "failures": [asdict(failure) for failure in made.failures],
-        "notes": notes(made, labels is not None, int(known.sum()), arms, start["learnt"].value, target),
+        "notes": notes(made, int(known.sum()), arms, start["learnt"].value, target),
     }
 
 

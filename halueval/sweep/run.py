@@ -19,6 +19,7 @@ from halueval.registry import Registry
 from halueval.source import Progress
 from halueval.store import Run, load_run
 from halueval.sweep.evaluate import EvalTask, Evaluator, load_tasks
+from halueval.sweep.labels import StudyLabels, study_labels
 from halueval.sweep.learnt import LEARNT, ScoredFacts, asked, shared_facts, write_learnt_task
 from halueval.sweep.spec import Study, arm_recipe, refuse_other_data
 from halueval.sweep.unit import (
@@ -80,12 +81,14 @@ class Sweep:
         failures: those that were not, with reasons.
         loads: how often a model was loaded for evaluation by this command.
         home: directory of the sweep.
+        labels: what the base knew, where the study names a file.
     """
 
     study: Study
     base: Mapping[str, Run]
     facts: ScoredFacts
     home: Path
+    labels: StudyLabels | None = None
     units: list[Unit] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     loads: int = 0
@@ -128,6 +131,7 @@ class Plan:
         facts: what the in-task score is over.
         tasks: what is evaluated, without the trained facts.
         base: the model.
+        labels: what the base knew, where the study names a file.
     """
 
     prepared: Mapping[str, Prepared]
@@ -135,6 +139,7 @@ class Plan:
     facts: ScoredFacts
     tasks: Sequence[EvalTask]
     base: LocatedModel
+    labels: StudyLabels | None
 
 
 def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = None) -> Plan:
@@ -151,7 +156,8 @@ def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = 
     prepared, unusable = _prepare_all(study, recipes, registry, options, fetch_progress)
     if not prepared:
         raise UsageError(f"study {study.name}: no arm can be trained: {next(iter(unusable.values()))}")
-    return Plan(prepared, unusable, shared_facts(prepared), tasks, next(iter(prepared.values())).located)
+    base = next(iter(prepared.values())).located
+    return Plan(prepared, unusable, shared_facts(prepared), tasks, base, study_labels(study, base, tasks))
 
 
 def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_progress: Progress | None) -> Sweep:
@@ -166,7 +172,7 @@ def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_p
         observer=progress.observer(),
         trust_remote_code=options.trust_remote_code,
     )
-    made = Sweep(study, evaluator.run(planned.base), planned.facts, home)
+    made = Sweep(study, evaluator.run(planned.base), planned.facts, home, planned.labels)
     total = len(study.arms) * len(study.seeds)
     for number, (arm, seed) in enumerate(((a.name, s) for a in study.arms for s in study.seeds), 1):
         if arm in planned.prepared:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ import pytest
 import yaml
 from tuning import write_labels, write_task
 
-from halueval.errors import ConfigError, UsageError
+from halueval.errors import ConfigError, DataError, UsageError
 from halueval.finetune.progress import SilentTraining
 from halueval.job import SilentObserver
 from halueval.sweep.command import describe, measure
@@ -343,9 +344,9 @@ def test_the_page_and_the_tables_say_which_facts_the_score_is_over(done):
 
 def test_a_base_that_has_the_matched_score_already_is_no_comparison(done):
     arms = done.record["arms"]
-    (said,) = (n for n in notes(done.made, False, 1, arms, 0.9, 0.8) if "before its first step" in n)
+    (said,) = (n for n in notes(done.made, 1, arms, 0.9, 0.8) if "before its first step" in n)
     assert said.startswith("the base itself has 90.0 % of the facts: every arm is matched before its first step")
-    assert not any("before its first step" in n for n in notes(done.made, False, 1, arms, 0.7, 0.8))
+    assert not any("before its first step" in n for n in notes(done.made, 1, arms, 0.7, 0.8))
 
 
 def test_packaged_studies_can_be_read_and_their_recipes_too():
@@ -376,3 +377,67 @@ def test_a_study_whose_arms_have_the_data_of_their_recipes_is_refused_where_that
     path.write_text(yaml.safe_dump({**STUDY, "model": str(place.base), "arms": arms}))
     with pytest.raises(UsageError, match=r"differs from mitigate-none in data\.unknown_share \(0\.5 here"):
         plan(load_study(str(path)), options(place, "shares"))
+
+
+def labelled_study(place, path, **changes):
+    """The study with labels."""
+    given = {**STUDY, "model": str(place.base), "labels": str(path), **changes}
+    written = place.root / "labelled.yaml"
+    written.write_text(yaml.safe_dump(given))
+    return load_study(str(written))
+
+
+def probed(place, name, *, task="little", weights=None, known=6):
+    from halueval.backends.loading import locate
+    from halueval.registry import Registry
+
+    weights = weights or locate(Registry().model(str(place.base)), adapter=None).weights_sha256
+    return write_labels(place.root / f"{name}.jsonl", place.root / "tasks" / f"{task}.yaml", weights, known)
+
+
+def test_labels_are_checked_before_anything_is_trained(place):
+    write_task(place.root / "tasks", "mine")
+    cases = [
+        (place.root / "nowhere.jsonl", r"nowhere\.jsonl: cannot be read: No such file"),
+        (probed(place, "foreign", weights="e" * 64), r"foreign\.jsonl: labels of another model \(tiny, weights eeee"),
+        (
+            probed(place, "other-task", task="mine"),
+            r"other-task\.jsonl: labels of the task mine, and the study",
+        ),
+    ]
+    for path, said in cases:
+        study = labelled_study(place, path)
+        with pytest.raises(DataError, match=said):
+            list(describe(study, options(place, "labelled")))
+        with pytest.raises(DataError, match=said):
+            sweep(study, options(place, "labelled"), Told())
+        assert not (place.root / "labelled" / "tasks").exists()
+
+
+def test_labels_are_of_the_studys_own_task(place, caplog):
+    write_task(place.root / "tasks", "mine")
+    rows = (place.root / "tasks" / "mine.jsonl").read_text()
+    (place.root / "tasks" / "mine.jsonl").write_text(rows.replace("ton", "ville"))
+    study = labelled_study(place, probed(place, "own", task="mine", known=6), tasks=["mine:10", "news"])
+    found = plan(study, options(place, "own")).labels
+    # Of ten rows eight are capitals, of which six are known, and two metals, both known.
+    assert (found.n_asked, found.n_labelled, found.n_known, found.lacking) == (10, 10, 8, None)
+    assert not caplog.records
+
+
+def test_labels_that_match_nothing_are_named_in_a_warning_and_in_the_notes(place, done, caplog):
+    known = probed(place, "nothing", known=0)
+    labels = plan(labelled_study(place, known), options(place, "nothing")).labels
+    said = f"{known}: the base knows none of the 10 labelled rows that the study asks"
+    assert [r.getMessage() for r in caplog.records if r.getMessage().startswith(said)]
+    caplog.clear()
+    lines = known.read_text().splitlines()
+    moved = [json.dumps({**json.loads(line), "doc_hash": f"x{i}"}) for i, line in enumerate(lines[1:])]
+    known.write_text("\n".join([lines[0], *moved]) + "\n")
+    labels = plan(labelled_study(place, known), options(place, "nothing")).labels
+    said = (
+        f"{known}: none of its 16 labels is of one of the 10 rows that the study asks, so that accuracy on what it "
+        "knew is not measured; probe the rows that tasks names"
+    )
+    assert [r.getMessage() for r in caplog.records] == [said]
+    assert said in notes(replace(done.made, labels=labels), 0, done.record["arms"], 0.1, 0.8)
