@@ -17,15 +17,8 @@ from typing import Any
 
 from halueval.annotated.spec import AnnotatedSpec, load_spec, set_names
 from halueval.consistency.catalog import SCORERS, scorer_class
-from halueval.report.validation import (
-    CONTROL_NAMES,
-    FIGURES,
-    figure_cell,
-    markdown_table,
-    number,
-    sets_of,
-    validation_markdown,
-)
+from halueval.report.validation import markdown_table, validation_markdown
+from halueval.report.validation_cells import CONTROL_NAMES, FIGURES, figure_cell, number, sets_of
 
 PAGE = Path(__file__).parent / "scorers.md"
 NOTE = "<!-- Written by docs/scorers.py from the JSON of `halueval validate-scorer`: see there. -->\n\n"

@@ -166,6 +166,18 @@ def test_table_shows_controls_and_base_rate(call):
     assert "(.50)" in shown
 
 
+def test_table_shows_strata(call):
+    shown = call("share", "constant").stdout
+    start = shown.index("tiny: ROC AUC by inconsistent claims with this error")
+    head, *rows = shown[start:].splitlines()[1:4]
+    assert head.split()[-3:] == ["n", "share", "constant"]
+    found = {row.split()[0]: row for row in rows}
+    # Half of the false claims are swaps, none of which is a consistent one's twin; of the others half are.
+    assert "12  1.000" in found["swap"]
+    assert "12  .750" in found["made"]
+    assert "by sentences of the claim" not in shown  # all have one
+
+
 def test_comparison_is_second_minus_first(call):
     done = call("constant", "share,fickle", "--compare", "--json", "-")
     record = json.loads(done.stdout)
