@@ -14,6 +14,7 @@ from halueval.report.validation_cells import (
     FIGURES,
     STRATA,
     comparisons_of,
+    controls_by_rows,
     entries_of,
     figure_cell,
     lines_of,
@@ -160,8 +161,11 @@ def _plot_rows(record: Record) -> list[str | _PlotRow]:
             shown: list[tuple[str, Mapping[str, Any], str]] = [
                 (scorer, entry[figure], "estimate") for scorer, entry in entries.items()
             ]
-            controls = next(iter(entries.values()))["controls"]
-            shown += [(CONTROL_NAMES.get(c, c), made[figure], "estimate control") for c, made in controls.items()]
+            shown += [
+                (CONTROL_NAMES.get(c, c) + on, made[figure], "estimate control")
+                for on, entry in controls_by_rows(entries)
+                for c, made in entry["controls"].items()
+            ]
             made_rows = [
                 (label, figure_cell({**f, "base_rate": None}), f, css)
                 for label, f, css in shown

@@ -44,19 +44,36 @@ def entries_of(record: Record, set_name: str) -> dict[str, Entry]:
 
 
 def lines_of(record: Record, set_name: str) -> list[Line]:
-    """A line for each scorer on the set, then the controls on the rows of the first."""
+    """A line for each scorer on the set, then the controls, once for all scorers that were scored on the same rows."""
     entries = entries_of(record, set_name)
     out = [
         Line(scorer, _count(entry), tuple(figure_cell(entry.get(figure)) for figure in FIGURES))
         for scorer, entry in entries.items()
     ]
-    first = next(iter(entries.values()))
-    for name, control in first["controls"].items():
-        label = CONTROL_NAMES.get(name, name)
-        if name == "length_only":
-            label += " (longer is " + ("more" if control["sign"] > 0 else "less") + " consistent)"
-        cells = tuple(figure_cell(control.get(figure)) for figure in FIGURES)
-        out.append(Line(label, f"{first['n']:,}", cells, is_control=True))
+    for rows, entry in controls_by_rows(entries):
+        for name, control in entry["controls"].items():
+            label = CONTROL_NAMES.get(name, name)
+            if name == "length_only":
+                label += " (longer is " + ("more" if control["sign"] > 0 else "less") + " consistent)"
+            cells = tuple(figure_cell(control.get(figure)) for figure in FIGURES)
+            out.append(Line(label + rows, f"{entry['n']:,}", cells, is_control=True))
+    return out
+
+
+def controls_by_rows(entries: Mapping[str, Entry]) -> list[tuple[str, Entry]]:
+    """An entry for each set of rows on which scorers were scored, with what its controls' labels say of the rows.
+
+    Rows are told apart by their number and by the controls' figures on them. Nothing is said where there is one set.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for scorer, entry in entries.items():
+        cells = [figure_cell(made.get(figure)) for made in entry["controls"].values() for figure in FIGURES]
+        groups.setdefault((str(entry["n"]), *cells), []).append(scorer)
+    out = []
+    for scorers in groups.values():
+        entry = entries[scorers[0]]
+        said = ", all rows" if entry["n_unscored"] == 0 else f", rows of {', '.join(scorers)}"
+        out.append((said if len(groups) > 1 else "", entry))
     return out
 
 

@@ -178,6 +178,19 @@ def test_table_shows_strata(call):
     assert "by sentences of the claim" not in shown  # all have one
 
 
+def test_controls_stand_on_the_rows_of_each_scorer(call, tiny):
+    shown = call("share", "constant", "fickle", "--json", tiny / "a.json", "--plot", tiny / "a.svg").stdout
+    lines = [line.strip() for line in shown.splitlines() if line.strip().startswith(("length only", "extractiveness"))]
+    assert len(lines) == 4  # share and constant have the same rows
+    entry = json.loads((tiny / "a.json").read_text())["fickle"]["tiny"]
+    length = next(line for line in lines if line.startswith("length only") and "rows of fickle" in line)
+    assert "  40  " in length
+    assert f"{entry['controls']['length_only']['roc_auc']['value']:.3f}".lstrip("0") in length
+    assert any("all rows" in line and "  48  " in line for line in lines)
+    assert "extractiveness only, rows of fickle" in (tiny / "a.svg").read_text()
+    assert ", all rows" not in call("share", "constant").stdout
+
+
 def test_comparison_is_second_minus_first(call):
     done = call("constant", "share,fickle", "--compare", "--json", "-")
     record = json.loads(done.stdout)
