@@ -20,8 +20,10 @@ from halueval.report.validation_cells import (
     lines_of,
     number,
     reasons_of,
+    scorer_cell,
     sets_of,
     strata_of,
+    warnings_of,
 )
 from halueval.report.validation_record import Record
 from halueval.report.wide import print_whole
@@ -52,6 +54,8 @@ def print_validation(record: Record, out: IO[str]) -> None:
         console.print()
 
     for name in sets_of(record):
+        for warning in warnings_of(record, name):
+            console.print(Text(f"WARNING: {warning}"), style="bold red")
         lines = lines_of(record, name)
         rows = [(line.label, line.n, *line.cells) for line in lines]
         show(name, ("scorer", "n", *FIGURES.values()), rows, [line.is_control for line in lines])
@@ -77,7 +81,8 @@ def validation_markdown(record: Record, level: int = 2, *, differences: bool = T
     parts = [HOW_TO_READ + "\n"]
     for name in sets_of(record):
         rows = [(line.label, line.n, *line.cells) for line in lines_of(record, name)]
-        parts.append(f"{mark} {name}\n\n" + markdown_table(("scorer", "n", *FIGURES.values()), rows))
+        warned = "".join(f"**Warning: {_escape(warning)}.**\n\n" for warning in warnings_of(record, name))
+        parts.append(f"{mark} {name}\n\n{warned}" + markdown_table(("scorer", "n", *FIGURES.values()), rows))
         for kind, what in STRATA.items():
             if (strata := strata_of(record, name, kind)) is not None:
                 parts.append(f"ROC AUC by {what}:\n\n" + markdown_table(*strata))
@@ -159,7 +164,7 @@ def _plot_rows(record: Record) -> list[str | _PlotRow]:
         for name in sets_of(record):
             entries = entries_of(record, name)
             shown: list[tuple[str, Mapping[str, Any], str]] = [
-                (scorer, entry[figure], "estimate") for scorer, entry in entries.items()
+                (scorer_cell(scorer, entry), entry[figure], "estimate") for scorer, entry in entries.items()
             ]
             shown += [
                 (CONTROL_NAMES.get(c, c) + on, made[figure], "estimate control")

@@ -47,7 +47,7 @@ def lines_of(record: Record, set_name: str) -> list[Line]:
     """A line for each scorer on the set, then the controls, once for all scorers that were scored on the same rows."""
     entries = entries_of(record, set_name)
     out = [
-        Line(scorer, _count(entry), tuple(figure_cell(entry.get(figure)) for figure in FIGURES))
+        Line(scorer_cell(scorer, entry), _count(entry), tuple(figure_cell(entry.get(figure)) for figure in FIGURES))
         for scorer, entry in entries.items()
     ]
     for rows, entry in controls_by_rows(entries):
@@ -58,6 +58,16 @@ def lines_of(record: Record, set_name: str) -> list[Line]:
             cells = tuple(figure_cell(control.get(figure)) for figure in FIGURES)
             out.append(Line(label + rows, f"{entry['n']:,}", cells, is_control=True))
     return out
+
+
+def scorer_cell(scorer: str, entry: Entry) -> str:
+    """The scorer's name, marked where it has seen the set before."""
+    return scorer + (" (NO EVIDENCE: has seen this set)" if "warning" in entry else "")
+
+
+def warnings_of(record: Record, set_name: str) -> list[str]:
+    """Which scorers have seen the set before: a sentence each."""
+    return [entry["warning"] for entry in entries_of(record, set_name).values() if "warning" in entry]
 
 
 def controls_by_rows(entries: Mapping[str, Entry]) -> list[tuple[str, Entry]]:
@@ -129,7 +139,8 @@ def comparisons_of(record: Record) -> list[tuple[str, ...]]:
                     p = "" if found["p_value"] is None else _p(found["p_value"])
                     test = made["williams"]["p_value"] if figure == "pearson" else None
                     shown = figure_cell({**found, "value": found["delta"]})
-                    out.append((name, f"{scorer} − {first}", title, shown, p, "" if test is None else _p(test)))
+                    who = f"{scorer_cell(scorer, entry)} − {scorer_cell(first, record[first][name])}"
+                    out.append((name, who, title, shown, p, "" if test is None else _p(test)))
     return out
 
 
@@ -161,4 +172,4 @@ def strata_of(record: Record, set_name: str, kind: str) -> tuple[tuple[str, ...]
         cells = [figure_cell(entry[kind].get(name, {}).get("roc_auc")) for entry in entries.values()]
         n = max(entry[kind].get(name, {}).get("n", 0) for entry in entries.values())
         rows.append((name, f"{n:,}", *cells))
-    return (STRATA[kind], "n", *entries), rows
+    return (STRATA[kind], "n", *(scorer_cell(scorer, entry) for scorer, entry in entries.items())), rows
