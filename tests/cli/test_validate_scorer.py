@@ -184,9 +184,9 @@ def test_controls_stand_on_the_rows_of_each_scorer(call, tiny):
     lines = [line.strip() for line in shown.splitlines() if line.strip().startswith(("length only", "extractiveness"))]
     assert len(lines) == 4  # share and constant have the same rows
     entry = json.loads((tiny / "a.json").read_text())["fickle"]["tiny"]
-    length = next(line for line in lines if line.startswith("length only") and "rows of fickle" in line)
-    assert "  40  " in length
-    assert f"{entry['controls']['length_only']['roc_auc']['value']:.3f}".lstrip("0") in length
+    copied = next(line for line in lines if line.startswith("extractiveness only, rows of fickle"))
+    assert "  40  " in copied
+    assert f"{entry['controls']['extractiveness_only']['roc_auc']['value']:.3f}".lstrip("0") in copied
     assert any("all rows" in line and "  48  " in line for line in lines)
     assert "extractiveness only, rows of fickle" in (tiny / "a.svg").read_text()
     assert ", all rows" not in call("share", "constant").stdout
