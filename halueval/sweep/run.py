@@ -29,6 +29,7 @@ from halueval.sweep.unit import (
     evaluate_checkpoints,
     is_fatal,
     read_unit,
+    refuse_other_training,
     unit_identity,
     unit_name,
     write_unit,
@@ -163,6 +164,11 @@ def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = 
 def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_progress: Progress | None) -> Sweep:
     planned = plan(study, options, fetch_progress)
     registry, home = Registry(options.include_path), options.output
+    units = [(arm.name, seed) for arm in study.arms for seed in study.seeds]
+    for arm, seed in units:
+        if arm in planned.prepared:
+            training, file = _places(home, arm, seed)
+            refuse_other_training(training, replace(planned.prepared[arm], seed=seed), file)
     learnt = write_learnt_task(home / "tasks", planned.facts.facts, study.max_new_tokens)
     evaluator = Evaluator(
         planned.base,
@@ -172,15 +178,20 @@ def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_p
         observer=progress.observer(),
         trust_remote_code=options.trust_remote_code,
     )
+    works = {
+        (arm, seed): _Work(planned.prepared[arm], seed, evaluator, registry, options, progress)
+        for arm, seed in units
+        if arm in planned.prepared
+    }
+    for (arm, _), work in works.items():
+        _done_before(home, work, arm)
     made = Sweep(study, evaluator.run(planned.base), planned.facts, home, planned.labels)
-    total = len(study.arms) * len(study.seeds)
-    for number, (arm, seed) in enumerate(((a.name, s) for a in study.arms for s in study.seeds), 1):
+    for number, (arm, seed) in enumerate(units, 1):
         if arm in planned.prepared:
-            work = _Work(planned.prepared[arm], seed, evaluator, registry, options, progress)
-            _one(made, work, arm, number, total)
+            _one(made, works[arm, seed], arm, number, len(units))
         else:
             made.failures.append(Failure(arm, seed, planned.unusable[arm]))
-            progress.unit(unit_name(arm, seed), number, total, f"cannot be trained: {planned.unusable[arm]}")
+            progress.unit(unit_name(arm, seed), number, len(units), f"cannot be trained: {planned.unusable[arm]}")
     made.loads = evaluator.loads
     return made
 
@@ -230,19 +241,14 @@ def _prepare_all(
 def _one(made: Sweep, work: _Work, arm: str, number: int, total: int) -> None:
     """Make one unit, or read it where it is made already."""
     name = unit_name(arm, work.seed)
-    file, training = made.home / "units" / f"{name}.json", made.home / "training" / name
-    identity = unit_identity(replace(work.prepared, seed=work.seed), _evaluated(work))
-    done = read_unit(file)
-    if done is not None and done.identity != identity:
-        raise UsageError(
-            f"--output {made.home}: holds unit {name} of another study; choose another directory, or delete it there"
-        )
+    training, file = _places(made.home, arm, work.seed)
+    done = _done_before(made.home, work, arm)
     if done is None:
         work.progress.unit(name, number, total, "")
         try:
-            done = _make(made, work, arm, identity, training)
+            done = _make(made, work, arm, training)
         except HaluevalError as error:
-            if is_fatal(error):
+            if is_fatal(error, training):
                 raise
             made.failures.append(Failure(arm, work.seed, str(error)))
             return
@@ -254,7 +260,13 @@ def _one(made: Sweep, work: _Work, arm: str, number: int, total: int) -> None:
     made.units.append(done)
 
 
-def _make(made: Sweep, work: _Work, arm: str, identity: str, training: Path) -> Unit:
+def _places(home: Path, arm: str, seed: int) -> tuple[Path, Path]:
+    """Directory of a unit's training, and its file."""
+    name = unit_name(arm, seed)
+    return home / "training" / name, home / "units" / f"{name}.json"
+
+
+def _make(made: Sweep, work: _Work, arm: str, training: Path) -> Unit:
     record = finetune(
         work.prepared.recipe,
         made.study.model,
@@ -272,7 +284,7 @@ def _make(made: Sweep, work: _Work, arm: str, identity: str, training: Path) -> 
     return Unit(
         arm=arm,
         seed=work.seed,
-        identity=identity,
+        identity=_identity(work),
         steps=steps,
         runs=runs,
         weights_sha256=record.weights_sha256,
@@ -283,9 +295,22 @@ def _make(made: Sweep, work: _Work, arm: str, identity: str, training: Path) -> 
     )
 
 
-def _evaluated(work: _Work) -> dict[str, object]:
+def _done_before(home: Path, work: _Work, arm: str) -> Unit | None:
+    """A unit that is made already; raises UsageError where it is one of other tasks or facts."""
+    training, file = _places(home, arm, work.seed)
+    done = read_unit(file)
+    if done is not None and done.identity != _identity(work):
+        raise UsageError(
+            f"{file}: a unit that was evaluated on other tasks or facts; delete it and {training}, or choose another "
+            "--output"
+        )
+    return done
+
+
+def _identity(work: _Work) -> str:
     tasks = {one.task.task: [one.data.sha256, one.limit] for one in work.evaluator.tasks}
-    return {"tasks": tasks, "checkpoint_every": work.prepared.recipe.checkpoint_every}
+    evaluated = {"tasks": tasks, "checkpoint_every": work.prepared.recipe.checkpoint_every}
+    return unit_identity(replace(work.prepared, seed=work.seed), evaluated)
 
 
 def _refuse_tasks(study: Study, tasks: Sequence[EvalTask]) -> None:
