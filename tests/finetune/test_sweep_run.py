@@ -20,7 +20,8 @@ from halueval.job import SilentObserver
 from halueval.sweep.command import describe, measure
 from halueval.sweep.notes import notes
 from halueval.sweep.page import render_page
-from halueval.sweep.run import SweepOptions, plan, sweep
+from halueval.sweep.planning import SweepOptions, plan
+from halueval.sweep.run import sweep
 from halueval.sweep.show import print_sweep, render_markdown
 from halueval.sweep.spec import STUDIES, load_study, study_paths
 from halueval.sweep.unit import is_fatal, unit_name
