@@ -77,7 +77,7 @@ def sweep(study: str | None, seeds: tuple[int, ...], model: str | None, quiet: b
     _check_targets(targets)
     from halueval.cli.pull import shown_progress
     from halueval.sweep.command import describe, measure
-    from halueval.sweep.run import SweepOptions
+    from halueval.sweep.planning import SweepOptions
     from halueval.sweep.run import sweep as run_sweep
     from halueval.sweep.show import print_sweep
     from halueval.sweep.spec import load_study

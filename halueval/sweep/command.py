@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from halueval.sweep.learnt import learnt_over
+from halueval.sweep.planning import SweepOptions, plan
 from halueval.sweep.record import SweepRecord, build_record
-from halueval.sweep.run import Sweep, SweepOptions, plan
+from halueval.sweep.run import Sweep
 from halueval.sweep.spec import Study, arm_recipe
 
 

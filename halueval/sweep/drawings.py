@@ -96,7 +96,8 @@ def pareto(record: SweepRecord) -> Markup:
             axes.bar(css_of(i), kept[arm["name"]][0], *(_interval(arm["final"]["induced"]) or (None, None)))
     places = [(marks[name], css_of(i), axes.at(*kept[name])) for i, name in enumerate(ends) if name in kept]
     _letters(drawing, places)
-    drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "learnt, % of the trained facts", "middle")
+    facts = record["match"]["facts"]["scored"]
+    drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, f"learnt, % of {facts} facts", "middle")
     drawing.text("axis", LEFT, TOP - 12, "induced, %")
     return drawing.done()
 

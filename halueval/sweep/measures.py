@@ -49,7 +49,7 @@ class Measure:
 
 
 MEASURES: tuple[Measure, ...] = (
-    Measure("learnt", "learnt", "learnt", True, True, "share of the trained facts that are answered as trained"),
+    Measure("learnt", "learnt", "learnt", True, True, "share answered as trained, of the facts that every arm learns"),
     Measure(
         "induced",
         "induced",

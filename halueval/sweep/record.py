@@ -9,13 +9,10 @@ from typing import Any, TypedDict
 import numpy as np
 
 from halueval.errors import DataError
+from halueval.sweep.figures import Figure, Part, difference, figure
 from halueval.sweep.learnt import LEARNT
 from halueval.sweep.matching import (
-    Figure,
-    Part,
-    difference,
     draws,
-    figure,
     kept_scores,
     matched_part,
     part_at,

@@ -9,14 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from halueval.stats.special import student_t_quantile
+from halueval.sweep.figures import Part, difference, figure
 from halueval.sweep.matching import (
-    Part,
     at_position,
     crossing,
     curve,
-    difference,
     draws,
-    figure,
     matched_part,
     part_at,
     reaches,
@@ -104,7 +102,7 @@ def test_nothing_is_matched_after_the_weights_that_a_training_keeps():
     assert reaches(stopped, 0.4) == pytest.approx(0.8)
     part = matched_part([stopped], "induced", 0.4, weights())
     assert part.by_seed.tolist() == pytest.approx([0.08])
-    latest = curve(stopped.tables["induced"], weights()["answers"])[:, 1]
+    latest = curve(stopped.tables["induced"], weights()["answers"].weights)[:, 1]
     assert (part.replicates <= latest + 1e-12).all()
 
 
@@ -197,9 +195,20 @@ def test_a_measure_that_no_task_gives_has_a_reason_and_no_number():
 
 
 def test_clusters_are_drawn_whole():
-    found = draws(["a", "b", "a", "c"], 0, 50)
+    found = draws(["a", "b", "a", "c"], 0, 50).weights
     assert (found[:, 0] == found[:, 2]).all()
     assert set((found[:, 0] + found[:, 1] + found[:, 3]).tolist()) == {3.0}
+
+
+def test_items_of_one_cluster_count_once():
+    # Ten answers of five clusters, all fine: Wilson's interval of 0 of 5 ends at z²/(5 + z²) = 3.8415/8.8415 = .43448.
+    fine = training([0, 1], [0, 0])
+    pairs = {**W, "answers": draws([str(i // 2) for i in range(10)], 1, 400)}
+    part = part_at([fine, fine], "induced", [1.0, 1.0], None, pairs)
+    found = figure(part, "induced")
+    assert (found.n_items, found.ci_high) == (5, pytest.approx(0.43448, abs=1e-4))
+    apart = difference(part, part, "induced")
+    assert (apart.ci_low, apart.ci_high) == pytest.approx((-0.43448, 0.43448), abs=1e-4)
 
 
 def test_intervals_hold_what_they_say_with_three_seeds():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,16 +14,17 @@ import pytest
 import yaml
 from tuning import write_labels, write_task
 
-from halueval.errors import ConfigError, DataError, UsageError
+from halueval.errors import ConfigError, DataError, TrainingError, UsageError
 from halueval.finetune.progress import SilentTraining
 from halueval.job import SilentObserver
 from halueval.sweep.command import describe, measure
 from halueval.sweep.notes import notes
 from halueval.sweep.page import render_page
-from halueval.sweep.run import SweepOptions, plan, sweep
+from halueval.sweep.planning import SweepOptions, plan
+from halueval.sweep.run import sweep
 from halueval.sweep.show import print_sweep, render_markdown
 from halueval.sweep.spec import STUDIES, load_study, study_paths
-from halueval.sweep.unit import unit_name
+from halueval.sweep.unit import is_fatal, unit_name
 
 
 class Told:
@@ -441,3 +443,57 @@ def test_labels_that_match_nothing_are_named_in_a_warning_and_in_the_notes(place
     )
     assert [r.getMessage() for r in caplog.records] == [said]
     assert said in notes(replace(done.made, labels=labels), 0, done.record["arms"], 0.1, 0.8)
+
+
+def begun(place, name, **changes):
+    """A sweep's directory in which `plain-seed-1` was begun; `changes` are of what its training was."""
+    prepared = plan(load_study(str(place.study)), options(place, name)).prepared["plain"]
+    training = place.root / name / "training" / "plain-seed-1"
+    training.mkdir(parents=True)
+    (training / "identity.json").write_text(json.dumps({**replace(prepared, seed=1).identity, **changes}))
+    return training
+
+
+def test_a_training_of_another_version_of_the_study_is_refused_before_anything_is_done(place):
+    training = begun(place, "edited", recipe_hash="other")
+    told = Told()
+    with pytest.raises(UsageError) as refused:
+        sweep(load_study(str(place.study)), options(place, "edited"), told)
+    assert str(refused.value) == (
+        f"{training}: holds a training of another version of the study (other recipe_hash); delete it, or choose "
+        "another --output"
+    )
+    assert told.units == []
+    assert sorted(path.name for path in (place.root / "edited").iterdir()) == [".lock", "training"]
+    (training / "identity.json").write_text("{")
+    with pytest.raises(UsageError, match=f"identity.json: cannot be read: .*; delete {re.escape(str(training))} to"):
+        sweep(load_study(str(place.study)), options(place, "edited"), told)
+
+
+def test_a_training_whose_weights_and_unit_are_gone_is_named(place):
+    training = begun(place, "gone")
+    (training / "finetune.json").write_text("{}")
+    with pytest.raises(
+        UsageError, match=f"^{re.escape(str(training))}: its weights were deleted, and .*seed-1.json is"
+    ):
+        sweep(load_study(str(place.study)), options(place, "gone"), Told())
+
+
+def test_a_finished_unit_of_other_tasks_is_named_with_what_to_delete(done, place):
+    path = place.root / "fewer.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(place.study.read_text()), "tasks": ["little:9", "news"]}))
+    with pytest.raises(UsageError) as refused:
+        sweep(load_study(str(path)), options(place), Told())
+    out = place.root / "out"
+    assert str(refused.value) == (
+        f"{out}/units/plain-seed-0.json: a unit that was evaluated on other tasks or facts; delete it and "
+        f"{out}/training/plain-seed-0, or choose another --output"
+    )
+
+
+def test_what_lies_in_a_directory_is_no_fault_of_the_arm():
+    where = Path("out/training/a-seed-0")
+    assert is_fatal(UsageError(f"--output {where}: another fine-tuning is at work there"), where)
+    assert is_fatal(DataError(f"{where}: its weights are not those of finetune.json"), where)
+    assert not is_fatal(UsageError("mitigation ulmfit: the model has no layers"), where)
+    assert not is_fatal(TrainingError(f"the loss is no number; the last checkpoint is {where}/step-3"), where)
