@@ -1,17 +1,8 @@
-"""The explanation as one self-contained HTML page without any script.
-
-The content-security policy names the one style sheet by its SHA-256 and allows nothing else; all texts are escaped by
-the template or by `plots`.
-"""
+"""The explanation as one self-contained HTML page without any script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from halueval.explaining.record import ExplainRecord
 from halueval.report.explain_cells import (
@@ -30,11 +21,8 @@ from halueval.report.explain_cells import (
     weight_rows,
 )
 from halueval.report.explain_plots import contrast_plot, distances_plot, weights_plot
+from halueval.report.page import render_still
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-TEMPLATES = Path(__file__).parent / "templates"
 _DISTANCES = ("energy_coefficient", "js_distance_1")
 
 
@@ -53,10 +41,6 @@ class TaskView:
 
 def render_explanation(record: ExplainRecord) -> str:
     """The page; it can be encoded as UTF-8 whatever names and texts hold."""
-    from markupsafe import Markup
-
-    style = (TEMPLATES / "diff.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     alpha = record["settings"]["alpha"]
     tasks = [
         TaskView(
@@ -71,7 +55,8 @@ def render_explanation(record: ExplainRecord) -> str:
         for i, (name, task) in enumerate(record["tasks"].items())
     ]
     weights = record["weights"]
-    page = _template().render(
+    return render_still(
+        "explain.html.j2",
         record=record,
         outcome_columns=OUTCOME_COLUMNS,
         outcomes=list(outcome_rows(record)),
@@ -86,19 +71,4 @@ def render_explanation(record: ExplainRecord) -> str:
         weights_plot=weights_plot("weights", weights["groups"]),
         training=training_line(record),
         settings=settings_line(record),
-        style=Markup(style),  # noqa: S704 - the package's own file
-        policy=(
-            f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
-            "require-trusted-types-for 'script'; trusted-types 'none'"
-        ),
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-@cache
-def _template() -> Template:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("explain.html.j2")
