@@ -84,7 +84,7 @@ def render_html(
     """
     from markupsafe import Markup
 
-    style, theme, script = asset("diff.css"), asset("theme.js"), asset("diff_words.js", "diff.js")
+    style, theme, script = asset("diff.css"), asset("theme.js"), asset("diff_words.js", "explorer.js", "diff.js")
     views = [_comparison(i, one, samples) for i, one in enumerate(comparisons(record))]
     yield from (
         encodable(piece)

@@ -14,7 +14,7 @@ _SCRIPTS: dict[str, tuple[str | Path, ...]] = {
     "index.html.j2": (_OWN / "table.js",),
     "task.html.j2": (_OWN / "table.js",),
     "model.html.j2": (_OWN / "table.js",),
-    "run.html.j2": ("diff_words.js", _OWN / "samples.js"),
+    "run.html.j2": ("diff_words.js", "explorer.js", _OWN / "samples.js"),
 }
 
 
