@@ -5,21 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from halueval.explaining.record import ExplainRecord
-from halueval.report.explain_cells import (
-    GROUP_COLUMNS,
-    MEASURE_COLUMNS,
-    OUTCOME_COLUMNS,
-    WEIGHT_COLUMNS,
-    Cells,
-    group_rows,
-    measure_rows,
-    notes_of,
-    outcome_rows,
-    settings_line,
-    training_line,
-    untaken,
-    weight_rows,
-)
+from halueval.report import explain_cells as cells
 from halueval.report.explain_plots import contrast_plot, distances_plot, weights_plot
 from halueval.report.page import render_still
 
@@ -32,9 +18,9 @@ class TaskView:
 
     name: str
     statements: list[str]
-    distribution: list[Cells]
-    overlap: list[Cells]
-    contrasts: list[tuple[str, list[Cells]]]
+    distribution: list[cells.Cells]
+    overlap: list[cells.Cells]
+    contrasts: list[tuple[str, list[cells.Cells]]]
     plot: str
     notes: list[str]
 
@@ -46,11 +32,11 @@ def render_explanation(record: ExplainRecord) -> str:
         TaskView(
             name=name,
             statements=task["statements"],
-            distribution=list(measure_rows(task["distribution"])),
-            overlap=list(measure_rows(task["overlap"])),
-            contrasts=[(c["name"], rows) for c in task["generalisation"] if (rows := list(group_rows(c)))],
+            distribution=list(cells.measure_rows(task["distribution"])),
+            overlap=list(cells.measure_rows(task["overlap"])),
+            contrasts=[(c["name"], rows) for c in task["generalisation"] if (rows := list(cells.group_rows(c)))],
             plot=contrast_plot(f"t{i}-contrasts", task["generalisation"], alpha),
-            notes=list(notes_of(task)),
+            notes=list(cells.notes_of(task)),
         )
         for i, (name, task) in enumerate(record["tasks"].items())
     ]
@@ -58,17 +44,17 @@ def render_explanation(record: ExplainRecord) -> str:
     return render_still(
         "explain.html.j2",
         record=record,
-        outcome_columns=OUTCOME_COLUMNS,
-        outcomes=list(outcome_rows(record)),
+        outcome_columns=cells.OUTCOME_COLUMNS,
+        outcomes=list(cells.outcome_rows(record)),
         tasks=tasks,
         distances=[plot for key in _DISTANCES if (plot := distances_plot(f"distances-{key}", record, key))],
-        measure_columns=MEASURE_COLUMNS,
-        group_columns=GROUP_COLUMNS,
-        weight_columns=WEIGHT_COLUMNS,
-        behaviour=list(measure_rows(record["behaviour"])),
-        untaken=untaken(record["behaviour"]),
-        weights=list(weight_rows(weights)),
+        measure_columns=cells.MEASURE_COLUMNS,
+        group_columns=cells.GROUP_COLUMNS,
+        weight_columns=cells.WEIGHT_COLUMNS,
+        behaviour=list(cells.measure_rows(record["behaviour"])),
+        untaken=cells.untaken(record["behaviour"]),
+        weights=list(cells.weight_rows(weights)),
         weights_plot=weights_plot("weights", weights["groups"]),
-        training=training_line(record),
-        settings=settings_line(record),
+        training=cells.training_line(record),
+        settings=cells.settings_line(record),
     )
