@@ -72,6 +72,30 @@ def test_each_sentence_is_given_the_source_and_the_sentences_before_it(models):
     assert verdict.details["worst_sentence"] == pytest.approx(min(first, second), abs=1e-4)
 
 
+def test_every_figure_is_aggregated_by_sentence_as_itself(models):
+    directory = models("causal")
+    parts = (("", " The film was long."), (" The film was long.", " It was reviewed."))
+    scorer = create("likelihood_shuffled", {"model": str(directory)})
+    sources = {"given": SOURCE, "bare": "", "shuffled": scorer.other_source(Pair(SOURCE, CLAIM))}
+    logprobs = {
+        name: [token_logprobs(directory, prompt(source, "en") + before, text) for before, text in parts]
+        for name, source in sources.items()
+    }
+    means = {name: [mean(values) for values in found] for name, found in logprobs.items()}
+    expected = {
+        "likelihood": means["given"],
+        "likelihood_min": [min(values) for values in logprobs["given"]],
+        "likelihood_pmi": [a - b for a, b in zip(means["given"], means["bare"], strict=True)],
+        "likelihood_shuffled": [a - b for a, b in zip(means["given"], means["shuffled"], strict=True)],
+    }
+    for name, values in expected.items():
+        for aggregate in ("tokens", "sentences"):
+            (verdict,) = score(name, [Pair(SOURCE, CLAIM)], directory, aggregate=aggregate)
+            assert [s.value for s in verdict.sentences] == pytest.approx(values, abs=1e-4), name
+            assert verdict.details["worst_sentence"] == pytest.approx(min(values), abs=1e-4)
+        assert verdict.value == pytest.approx(mean(values), abs=1e-4), name
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_neither_order_nor_company_nor_repetition_moves_a_verdict(models, name):
     pairs = [Pair(SOURCE, CLAIM), Pair("It was.", "The people."), Pair(SOURCE, "It was long."), Pair(SOURCE, CLAIM)]
