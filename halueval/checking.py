@@ -22,14 +22,25 @@ def checkers_of(scorers: Sequence[Scorer]) -> dict[str, ConsistencyScorer]:
     return {scorer.name: create(scorer.check, scorer.options) for scorer in scorers if isinstance(scorer, Consistency)}
 
 
-def describe(checkers: Mapping[str, ConsistencyScorer], language: str) -> dict[str, dict[str, Any]]:
-    """For `run.json`: which scorer stands behind each figure, by which threshold it decides, and whence that is.
+def describe(
+    checkers: Mapping[str, ConsistencyScorer], language: str, *, names: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Which scorer stands behind each figure, by which threshold it decides, and whence that is.
 
     A threshold that was not validated for the language is none.
+
+    Args:
+        checkers: by figure.
+        language: of the task.
+        names: those of models too, for `run.json`; they are no part of an identity, which has the digests.
+
+    Raises:
+        ModelError, SourceError, UsageError: a scorer's model was not named or cannot be had.
     """
     return {
         figure: {
             **checker.identity(),
+            **({"model": checker.model_name} if names and checker.model_name else {}),
             "threshold": checker.threshold_in(language),
             "threshold_from": None if checker.threshold_in(language) is None else checker.threshold_from,
         }

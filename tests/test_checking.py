@@ -4,12 +4,14 @@ import json
 from typing import ClassVar
 
 import pytest
-from runs import run_fake, write_task
+from neural_models import save_pairs
+from runs import prepared, run_fake, write_task
 
 from halueval.backends.fake import FakeBackend
 from halueval.checking import check_outcomes, checkers_of, describe
 from halueval.consistency.base import ConsistencyScorer, Verdict
 from halueval.errors import UsageError
+from halueval.job import RunSettings
 from halueval.schema import Outcome, Sample
 from halueval.scorers.consistency import Consistency, ConsistencyLikelihood
 
@@ -122,6 +124,22 @@ def test_each_figure_has_its_own_scorer(monkeypatch):
     figures = [Consistency(scorer="nli", scorer_options={"model": "m"}), ConsistencyLikelihood()]
     assert list(describe(checkers_of(figures), "en")) == ["consistency", "consistency_likelihood"]
     assert asked == [("nli", {"model": "m"}), ("likelihood", {})]
+
+
+def test_other_weights_of_a_checker_at_the_same_place_are_another_run(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("halueval.backends.loading.load", lambda *_, **__: pytest.fail("weights were loaded"))
+    found = []
+    for seed in (0, 1):
+        model = save_pairs(tmp_path / "nli", seed=seed)
+        metric = {"metric": "consistency", "scorer": "nli", "scorer_options": {"model": str(model)}}
+        task = write_task(tmp_path, rows=ROWS, **{**SUMMARY, "metric_list": [metric, "rougeL"]})
+        found.append(prepared(task, RunSettings(output=tmp_path / "out")))
+    first, second = (one.identity["checks"]["consistency"] for one in found)
+    assert first["weights_sha256"] != second["weights_sha256"]
+    assert found[0].directory != found[1].directory
+    checkers = checkers_of(found[1].scorers)
+    assert describe(checkers, "en", names=True)["consistency"]["model"] == "nli"
 
 
 def test_an_unknown_scorer_is_refused_before_anything_is_run(tmp_path, monkeypatch):

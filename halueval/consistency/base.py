@@ -135,8 +135,19 @@ class ConsistencyScorer(ABC):
         `advance` must be told of each pair once.
         """
 
+    @property
+    def model_name(self) -> str | None:
+        """Of the model that was named for it, for records; what determines values is its digest, in `identity`."""
+        return None
+
     def identity(self) -> dict[str, str | int]:
-        """What determines its values: name, version, and whatever a subclass adds (its model's digest, options)."""
+        """What determines its values: name, version, and whatever a subclass adds (its model's digest, options).
+
+        Files of a model are found for it, but no weights are loaded.
+
+        Raises:
+            ModelError, SourceError, UsageError: a model is needed that was not named or cannot be had.
+        """
         return {"name": self.name, "version": self.version}
 
 

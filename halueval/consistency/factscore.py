@@ -201,6 +201,11 @@ class FActScore(ConsistencyScorer):
         """exp(1 − γ/n) where n ≤ γ facts, else 1; there must be a fact."""
         return math.exp(1 - self._gamma / facts) if self._gamma and facts <= self._gamma else 1.0
 
+    @property
+    def model_name(self) -> str | None:
+        """The checker's."""
+        return self.checker.model_name
+
     def identity(self) -> dict[str, str | int]:
         """With the checker and its own identity, threshold, γ, retrieval, knowledge and the source of the facts."""
         out: dict[str, str | int] = {

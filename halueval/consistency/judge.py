@@ -203,8 +203,13 @@ class Judge(ConsistencyScorer):
             self._backend = HuggingFaceBackend(located, device=self.local.device, dtype=self.local.dtype, chat=chat)
         return self._backend
 
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id, or the name at the endpoint."""
+        return self.local.spec().name if self._endpoint is None else self._endpoint.model
+
     def identity(self) -> dict[str, str | int]:
-        """Name, version, prompts, limits, and the model: its digest once found, or its name and address."""
+        """Name, version, prompts, limits, and the model: its digests, or its name and address."""
         out: dict[str, str | int] = {
             **super().identity(),
             "prompts_sha256": sha256_text(ENGLISH + CHINESE),

@@ -10,8 +10,9 @@ Four figures, in nats a token, higher is more consistent:
   off what they alone make likely.
 
 Sentences of the claim have each figure too, given the source (or what stands in for it) and the sentences before; with
-`aggregate: sentences` the mean of these is the value, and not the figure of the whole claim. All requests about a source share it in the
-engine. A source beyond the model's window loses its beginning, which is counted; a claim beyond it cannot be scored.
+`aggregate: sentences` the mean of these is the value, and not the figure of the whole claim. All requests about a
+source share it in the engine. A source beyond the model's window loses its beginning, which is counted; a claim beyond
+it cannot be scored.
 """
 
 from __future__ import annotations
@@ -67,6 +68,11 @@ class Likelihood(ConsistencyScorer):
             raise UsageError(f"{self.name}: aggregate is {aggregate!r}; it must be tokens or sentences")
         self.aggregate = aggregate
         self._model: LanguageModel = shared_model(model, device, dtype)
+
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self._model.model
 
     def identity(self) -> dict[str, str | int]:
         """With the model's digest and the aggregation."""

@@ -222,6 +222,11 @@ class MiniCheck(GridScorer):
         """The smallest."""
         return min(values)
 
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self.local.spec().name
+
     def identity(self) -> dict[str, str | int]:
         """Name, version, the model's identity, and sizes that are not the official ones."""
         sizes = {"chunk_size": self._chunk_size, "max_length": self._max_length}

@@ -137,7 +137,7 @@ class PairClassifier:
         return rows
 
     def identity(self) -> dict[str, str | int]:
-        """What determines its probabilities, once the files have been found."""
+        """What determines its probabilities; see `LocalModel.identity`."""
         out: dict[str, str | int] = dict(self.local.identity())
         if self.labels is not None:
             out["labels"] = ",".join(self.labels)

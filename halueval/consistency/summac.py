@@ -219,6 +219,7 @@ class SummaCConv(_SummaC):
         return self.conv.claim(self.mean(values))
 
     def identity(self) -> dict[str, str | int]:
-        """With the digest of the layers' file, once it has been read."""
-        layers = {} if self._conv is None or self._path is None else {"conv_sha256": file_sha256(self._path)}
-        return {**super().identity(), **layers}
+        """With the digest of the layers' file."""
+        _ = self.conv
+        assert self._path is not None
+        return {**super().identity(), "conv_sha256": file_sha256(self._path)}

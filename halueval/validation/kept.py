@@ -1,7 +1,7 @@
 """Scores kept between calls of `validate-scorer`, so that one that was stopped, or has a scorer more, goes on.
 
 A file for each scorer and set. What it holds is used again only where the scorer's identity and the set's rows are the
-same; a scorer that learns its identity (its weights' digest) only by scoring scores again.
+same.
 """
 
 from __future__ import annotations
