@@ -5,13 +5,14 @@ import random
 
 import pytest
 import torch
+from small_models import save_causal
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from halueval.consistency.base import Pair
 from halueval.consistency.catalog import create
 from halueval.consistency.language_model import shared_model
 from halueval.consistency.likelihood import prompt
-from halueval.consistency.p_yes import QUESTIONS, PYes
+from halueval.consistency.p_yes import NO_ROOM, QUESTIONS, PYes
 from halueval.errors import UsageError
 
 SOURCE = "The film was reviewed by the people. It was long."
@@ -139,6 +140,56 @@ def test_p_yes_weighs_the_two_answers(models):
     margin = sum(token_logprobs(directory, question, yes)) - sum(token_logprobs(directory, question, no))
     (verdict,) = score("p_yes", [Pair(SOURCE, CLAIM)], directory)
     assert verdict.value == pytest.approx(1 / (1 + math.exp(-margin)), abs=1e-4)
+
+
+def p_yes(directory, pair, **options):
+    """The scorer, its verdict, and what it asked."""
+    scorer = PYes(model=str(directory), device="cpu", dtype="float32", **options)
+    asked = []
+    ask = scorer._model.ask
+    scorer._model.ask = lambda requests: asked.extend(requests) or ask(requests)
+    (verdict,) = scorer.score([pair])
+    del scorer._model.ask
+    return scorer, verdict, asked
+
+
+def test_a_source_that_does_not_fit_beside_the_question_is_cut_from_its_end_and_counted(models):
+    long = "Rome first. " + "The film was long. " * 40
+    scorer, verdict, asked = p_yes(models("causal"), Pair(long, CLAIM))
+    text, _ = QUESTIONS["en"]
+    before, after = text.format(source="|", claim=CLAIM).split("|")
+    kept = asked[0].context.removeprefix(before).removesuffix(after)
+    assert long.startswith(kept)
+    tokens = AutoTokenizer.from_pretrained(models("causal"))
+    count = len(tokens(long.strip(), add_special_tokens=False)["input_ids"])
+    assert verdict.truncated == count - len(tokens(kept, add_special_tokens=False)["input_ids"]) > 0
+    assert scorer._model._excess(scorer._model._backend.texts, asked[0]) == 0
+    assert 0 < verdict.value < 1
+
+
+def test_p_yes_of_a_claim_that_leaves_the_source_no_room_is_no_number(models):
+    _, verdict, asked = p_yes(models("causal"), Pair(SOURCE, "It was long. " * 60))
+    assert (verdict.value, verdict.reason) == (None, NO_ROOM)
+    assert not asked
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_p_yes_asks_in_the_chat_template_where_there_is_one(tmp_path, bos):
+    template = "{{ bos_token }}user:{{ messages[0]['content'] }} answer:"
+    directory = save_causal(tmp_path / "m", window=256, bos=bos, chat_template=template)
+    question = QUESTIONS["en"][0].format(source=SOURCE, claim=CLAIM)
+    scorer, verdict, asked = p_yes(directory, Pair(SOURCE, CLAIM))
+    row = scorer._model._backend.texts.row(asked[0])
+    start = AutoTokenizer.from_pretrained(directory).convert_tokens_to_ids("<s>")
+    assert row.ids.count(start) == 1
+    assert row.ids[0] == start
+    context = f"user:{question} answer:" if bos else f"<s>user:{question} answer:"
+    assert [(r.context, r.continuation) for r in asked] == [(context, "Yes"), (context, "No")]
+    assert "chat_template_sha256" in scorer.identity()
+    plain = p_yes(directory, Pair(SOURCE, CLAIM), apply_chat_template=False)
+    assert plain[2][0].context == question
+    assert plain[1].value != verdict.value
+    assert "chat_template_sha256" not in plain[0].identity()
 
 
 def test_braces_of_strangers_are_text(models, monkeypatch):
