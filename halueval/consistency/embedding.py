@@ -8,7 +8,7 @@ import numpy as np
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.encoder import SentenceEncoder
-from halueval.consistency.sentences import sentences as split
+from halueval.sentences import sentences as split
 
 PAIRS_AT_ONCE = 32
 

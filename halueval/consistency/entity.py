@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
-from halueval.consistency.sentences import sentences as split
 from halueval.scorers.entities import Support, find_entities
 from halueval.scorers.entity import NO_ENTITY, load_spacy, spacy_precision
+from halueval.sentences import sentences as split
 
 NO_NUMBER = "no number or date in the claim"
 NUMERIC = frozenset({"number", "date"})

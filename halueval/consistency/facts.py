@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from halueval.schema import GenerationRequest, GenerationResponse
-from halueval.text import is_cjk, is_english, split_sentences
+from halueval.sentences import sentences
+from halueval.text import is_cjk, is_english
 
 if TYPE_CHECKING:
     from halueval.backends.base import Backend
     from halueval.backends.loading import LocatedModel
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised whenever the rule would split otherwise."""
 
 _JOINTS = frozenset({"and", "but", "while", "whereas", "although"})
@@ -41,7 +42,7 @@ _SHORTEST_CJK = 4
 def split_facts(text: str, language: str = "en") -> list[str]:
     """The clauses of a text, in order; a sentence that cannot be split is one."""
     out: list[str] = []
-    for sentence in split_sentences(text, language):
+    for sentence in sentences(text, language):
         if is_cjk(language):
             out += _cjk(sentence)
             continue

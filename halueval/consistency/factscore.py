@@ -25,7 +25,8 @@ from halueval.consistency.catalog import create
 from halueval.consistency.facts import RULES_VERSION, FactsModel, split_facts
 from halueval.datafile import read_rows
 from halueval.errors import DataError, UsageError
-from halueval.text import is_refusal, split_sentences
+from halueval.sentences import sentences as split
+from halueval.text import is_refusal
 
 ABSTAINS = "abstains"
 NO_FACT = "no fact found in the claim"
@@ -67,6 +68,7 @@ class FActScore(ConsistencyScorer):
     """
 
     name = "factscore"
+    version = 2
     summary = "share of facts that the source supports, few facts penalised, 0-1 (Min et al. 2023, own retrieval)"
 
     def __init__(
@@ -140,9 +142,7 @@ class FActScore(ConsistencyScorer):
                 _Facts(reason=ABSTAINS) if no else _Facts(tuple(split_facts(pair.claim, pair.language)))
                 for pair, no in zip(pairs, refused, strict=True)
             ]
-        sentences = [
-            [] if no else split_sentences(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)
-        ]
+        sentences = [[] if no else split(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)]
         answers = iter(self._lister.ask([sentence for claim in sentences for sentence in claim]))
         out = []
         for claim, no in zip(sentences, refused, strict=True):

@@ -13,8 +13,8 @@ from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Sentence
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
+from halueval.sentences import sentences as split
 from halueval.source import fetch_first
-from halueval.text import split_sentences
 
 PROMPT = "<pad> Determine if the hypothesis is true given the premise?\n\nPremise: {source}\n\nHypothesis: {claim}"
 """The official prompt: the source is the premise and stands first; the other way round is another question."""
@@ -124,7 +124,7 @@ class HHEM(ConsistencyScorer):
         out: list[Verdict] = []
         for start in range(0, len(pairs), GROUP):
             group = pairs[start : start + GROUP]
-            parts = [split_sentences(p.claim, p.language) if self.by_sentence else [] for p in group]
+            parts = [split(p.claim, p.language) if self.by_sentence else [] for p in group]
             items = [(p.source, text) for p, part in zip(group, parts, strict=True) for text in (p.claim, *part)]
             answers = iter(self.ask(items))
             for part in parts:

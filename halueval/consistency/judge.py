@@ -13,7 +13,8 @@ from halueval.consistency.endpoint import Endpoint
 from halueval.consistency.local_model import LocalModel
 from halueval.errors import ModelError, UsageError
 from halueval.schema import FailedResponse, GenerationRequest, GenerationResponse, sha256_text
-from halueval.text import primary_language, split_sentences
+from halueval.sentences import sentences as split
+from halueval.text import primary_language
 
 NO_VERDICT = "the judge's answer holds no verdict"
 ENDPOINT_GROUP = 64
@@ -104,6 +105,7 @@ class Judge(ConsistencyScorer):
     """
 
     name = "judge"
+    version = 2
     summary = "1 consistent, 0 inconsistent, by a language model with a fixed prompt; local or over the network"
     cost: Literal["rules", "model", "endpoint"] = "model"
     threshold = 0.5
@@ -141,7 +143,7 @@ class Judge(ConsistencyScorer):
         group = len(pairs) if self._endpoint is None else ENDPOINT_GROUP
         for start in range(0, len(pairs), group):
             part = pairs[start : start + group]
-            texts = [tuple(split_sentences(p.claim, p.language)) if self.by_sentence else (p.claim,) for p in part]
+            texts = [tuple(split(p.claim, p.language)) if self.by_sentence else (p.claim,) for p in part]
             asked = [(p, text) for p, claim in zip(part, texts, strict=True) for text in claim]
             answers = iter(self._answers([prompt(p.source, text, p.question, p.language) for p, text in asked]))
             out += [self._verdict(claim, [next(answers) for _ in claim]) for claim in texts]

@@ -24,9 +24,9 @@ from dataclasses import dataclass
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, LanguageModel, failure, shared_model
-from halueval.consistency.sentences import sentences as split
 from halueval.errors import UsageError
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response, sha256_text
+from halueval.sentences import sentences as split
 from halueval.text import is_cjk
 
 PROMPTS = {"en": ("Article: ", "\nSummary:"), "zh": ("文章：", "\n摘要：")}

@@ -11,7 +11,8 @@ from halueval.consistency.labels import roles_of
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
-from halueval.text import segment, split_sentences
+from halueval.sentences import sentences
+from halueval.text import segment
 
 T5_PREFIX = "predict: "
 T5_VOCABULARY, OFFICIAL_LABELS = 32_100, (3, 209)
@@ -33,7 +34,7 @@ def chunk(text: str, size: Callable[[str], int], most: int, language: str = "en"
     pieces: list[str] = []
     current, total = "", 0
     for line in text.split("\n"):
-        for sentence in split_sentences(line, language):
+        for sentence in sentences(line, language):
             more = size(sentence)
             if current.strip() and total + more > most:
                 pieces.append(current.strip())
@@ -67,6 +68,7 @@ class MiniCheck(GridScorer):
     """
 
     name = "minicheck"
+    version = 2
     summary = "least supported sentence's P(supported), largest over pieces, in [0, 1]; Tang and others 2024"
     threshold = 0.5
     threshold_from = "Liyan06/MiniCheck"
@@ -128,7 +130,7 @@ class MiniCheck(GridScorer):
         else:
             most = self._chunk_size or ENCODER_CHUNK_TOKENS
             pieces = chunk(pair.source, lambda sentence: len(self.tokens(sentence)), most, pair.language)
-        return Grid(pieces, tuple(split_sentences(pair.claim, pair.language)))
+        return Grid(pieces, tuple(sentences(pair.claim, pair.language)))
 
     def ask(self, items: Sequence[tuple[str, str]]) -> list[Scored | FailedResponse]:
         """Probabilities that a piece does not support a sentence, and that it does."""

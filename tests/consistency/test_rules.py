@@ -10,8 +10,8 @@ from rouge_score.rouge_scorer import RougeScorer
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.catalog import SCORERS, create, scorer_class
 from halueval.consistency.extractiveness import fragments
-from halueval.consistency.sentences import sentences
 from halueval.errors import UsageError
+from halueval.sentences import sentences
 
 RULES = ("rouge_precision", "ngram_precision", "coverage", "density", "entity_precision", "number_precision", "length")
 SOURCE = "The mayor of Lyon, Anna Roux, opened a bridge on 3 May 2019. It cost 12 million euros."

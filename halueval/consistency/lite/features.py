@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from halueval.consistency.base import Pair
 from halueval.consistency.encoder import SentenceEncoder, Vectors
 from halueval.consistency.extractiveness import fragments
-from halueval.consistency.sentences import sentences
 from halueval.scorers.entities import Support, find_entities
+from halueval.sentences import sentences
 from halueval.text import unicode_words
 
 NEAREST = 4
