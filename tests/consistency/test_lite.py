@@ -118,6 +118,14 @@ def test_the_packaged_coefficients_belong_to_these_features():
     assert create("lite").threshold == model["threshold"]
 
 
+@pytest.mark.parametrize("name", ["lite", "lite_lm"])
+@pytest.mark.parametrize("claim", ["...", "?! — “”", "_ _"])
+def test_a_claim_of_marks_alone_is_no_number(name, claim):
+    (verdict,) = create(name).score([Pair("The mayor of Paris opened a bridge.", claim)])
+    (copied,) = create("coverage").score([Pair("The mayor of Paris opened a bridge.", claim)])
+    assert (verdict.value, verdict.reason) == (None, copied.reason) == (None, "the claim has no word")
+
+
 def test_an_encoder_gives_vectors_of_length_one_whatever_the_company(models):
     encoder = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
     texts = ["The film", "It was long and reviewed by the people", "The film"]

@@ -33,9 +33,11 @@ class Lite(ConsistencyScorer):
     """
 
     name = "lite"
+    version = 2
     summary = "probability that the claim follows, 0-1: a learnt combination of the cheap figures (docs/scorers.md)"
     cost = "model"
     languages = frozenset({"en"})
+    needs_words = True
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
         self._encoder = SentenceEncoder(device=device, dtype=dtype)

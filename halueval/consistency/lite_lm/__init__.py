@@ -39,9 +39,11 @@ class LiteLM(ConsistencyScorer):
     """
 
     name = "lite_lm"
+    version = 2
     summary = "probability that the claim follows, 0-1: `lite` with what the embedded language model says of each word"
     cost = "model"
     languages = frozenset({"en"})
+    needs_words = True
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
         self._encoder = SentenceEncoder(device=device)
