@@ -23,7 +23,7 @@ def test_options_handed_on_are_named_once_and_a_wrong_one_is_refused():
     assert option_names(scorer_class("summac_conv")) == [
         *("model", "weights", "device", "dtype", "batch_size", "labels", "max_length")
     ]
-    assert option_names(scorer_class("number_precision")) == []
+    assert option_names(scorer_class("number_precision")) == ["spacy_model"]
     with pytest.raises(UsageError, match="did you mean 'weights'"):
         create("summac_conv", {"weight": "x"})
 
