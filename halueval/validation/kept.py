@@ -49,6 +49,7 @@ class KeptScores:
                 truncated=int(found["truncated"]),
                 seconds=float(found["seconds"]),
                 threshold=scorer.threshold,
+                partial=dict(found.get("partial", {})),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -65,6 +66,7 @@ class KeptScores:
             "values": [None if np.isnan(value) else float(value) for value in scored.values],
             "reasons": dict(scored.reasons),
             "truncated": scored.truncated,
+            "partial": dict(scored.partial),
             "seconds": scored.seconds,
         }
         text = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
