@@ -111,7 +111,8 @@ class MiniCheck(GridScorer):
         config = model.config
         if self.is_t5 or getattr(config, "position_biased_input", True) is False:
             return self._max_length or RELATIVE_WINDOW
-        texts = Texts(tokenizer, config, decoder_start=None, architecture="classifier", chat=ChatSettings())
+        chat = ChatSettings()
+        texts = Texts(tokenizer, config, decoder_start=None, architecture="classifier", chat=chat, model=model)
         return min(self._max_length or texts.window, texts.window)
 
     def tokens(self, text: str) -> list[int]:

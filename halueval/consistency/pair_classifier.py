@@ -87,8 +87,10 @@ class PairClassifier:
         from halueval.backends.base import ChatSettings
         from halueval.backends.texts import Texts
 
-        config = self.model.config
-        texts = Texts(self.tokenizer, config, decoder_start=None, architecture="classifier", chat=ChatSettings())
+        config, chat = self.model.config, ChatSettings()
+        texts = Texts(
+            self.tokenizer, config, decoder_start=None, architecture="classifier", chat=chat, model=self.model
+        )
         if self.max_length is None:
             return texts.window
         relative = getattr(config, "position_biased_input", True) is False
