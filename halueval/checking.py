@@ -7,19 +7,24 @@ from dataclasses import replace
 from typing import Any
 
 from halueval.consistency.base import ConsistencyScorer, Pair, Verdict
-from halueval.consistency.catalog import create
+from halueval.consistency.catalog import create, with_device
 from halueval.schema import Check, Outcome, Sample
 from halueval.scorers.base import Scorer
 from halueval.scorers.consistency import Consistency
 
 
-def checkers_of(scorers: Sequence[Scorer]) -> dict[str, ConsistencyScorer]:
+def checkers_of(scorers: Sequence[Scorer], device: str = "auto") -> dict[str, ConsistencyScorer]:
     """The consistency scorers that figures ask for, by the figure.
+
+    Args:
+        scorers: of a task.
+        device: where their models run, unless a task says otherwise.
 
     Raises:
         UsageError: no such scorer, or no such option of it.
     """
-    return {scorer.name: create(scorer.check, scorer.options) for scorer in scorers if isinstance(scorer, Consistency)}
+    asking = [scorer for scorer in scorers if isinstance(scorer, Consistency)]
+    return {one.name: create(one.check, with_device(one.check, one.options, device)) for one in asking}
 
 
 def describe(

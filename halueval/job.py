@@ -18,7 +18,10 @@ from halueval.uncertainty.settings import UncertaintySettings
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a user chooses for a run; defaults as on the command line."""
+    """What a user chooses for a run; defaults as on the command line.
+
+    `device` is where models run that check responses; it is no part of a run's identity.
+    """
 
     output: Path = Path("results")
     limit: int | None = None
@@ -33,6 +36,7 @@ class RunSettings:
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
     known_class: Path | None = None
+    device: str = "auto"
 
 
 class Observer(Protocol):

@@ -47,7 +47,7 @@ def run_record(
         "model": _model_record(model, settings, journal.backend),
         "task": _task_record(prepared),
         "n_samples": _counts(prepared, scored),
-        "checks": describe(checkers_of(prepared.scorers), prepared.task.language, names=True),
+        "checks": describe(checkers_of(prepared.scorers, settings.device), prepared.task.language, names=True),
         "metrics": {name: asdict(value) for name, value in _ordered(metrics, prepared.task)},
         **({} if uncertainty is None else {"uncertainty": dict(uncertainty)}),
         "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},

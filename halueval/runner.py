@@ -144,7 +144,7 @@ def _identity(
         "n_resamples": settings.n_resamples,
         "scorers": {scorer.name: scorer.version for scorer in scorers},
     }
-    checkers = checkers_of(scorers)
+    checkers = checkers_of(scorers, settings.device)
     if checkers:
         identity["checks"] = describe(checkers, task.language)
     if settings.uncertainty is not None:
@@ -256,7 +256,9 @@ def _finished(prepared: Prepared) -> Run | None:
     return run if run.is_intact() else None
 
 
-def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str]) -> list[Scored]:
+def score_samples(
+    prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str], device: str
+) -> list[Scored]:
     """State and scores of every sample; what could not be scored carries its reason."""
     task = prepared.task
     for scorer in prepared.scorers:
@@ -267,7 +269,7 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
     ]
     scored = []
     outcomes = calibrate_outcomes(prepared.calibration, outcomes)
-    outcomes = check_outcomes(checkers_of(prepared.scorers), prepared.samples, outcomes, task.language)
+    outcomes = check_outcomes(checkers_of(prepared.scorers, device), prepared.samples, outcomes, task.language)
     for sample, outcome in zip(prepared.samples, outcomes, strict=True):
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention, task.grading)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
@@ -285,7 +287,7 @@ def _score_and_store(
     started: datetime,
 ) -> Run:
     clock = time.perf_counter()
-    scored = score_samples(prepared, journal.responses, model.labels)
+    scored = score_samples(prepared, journal.responses, model.labels, settings.device)
     metrics = summarise(
         prepared.scorers,
         {s.name: [item.scores[s.name] for item in scored] for s in prepared.scorers},

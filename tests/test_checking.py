@@ -10,6 +10,7 @@ from runs import prepared, run_fake, write_task
 from halueval.backends.fake import FakeBackend
 from halueval.checking import check_outcomes, checkers_of, describe
 from halueval.consistency.base import ConsistencyScorer, Verdict
+from halueval.consistency.catalog import create
 from halueval.errors import UsageError
 from halueval.job import RunSettings
 from halueval.schema import Outcome, Sample
@@ -124,6 +125,31 @@ def test_each_figure_has_its_own_scorer(monkeypatch):
     figures = [Consistency(scorer="nli", scorer_options={"model": "m"}), ConsistencyLikelihood()]
     assert list(describe(checkers_of(figures), "en")) == ["consistency", "consistency_likelihood"]
     assert asked == [("nli", {"model": "m"}), ("likelihood", {})]
+
+
+def test_checkers_run_where_the_run_does(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("halueval.checking.create", lambda name, options: asked.append((name, options)) or Shared())
+    own = {"model": "m", "device": "cuda:1"}
+    figures = [Consistency(scorer="nli", scorer_options=own), ConsistencyLikelihood(), Consistency(scorer="coverage")]
+    for figure in figures:
+        checkers_of([figure], "cpu")
+    assert asked == [("nli", own), ("likelihood", {"device": "cpu"}), ("coverage", {})]
+    task = write_task(tmp_path, rows=ROWS, **{**SUMMARY, "metric_list": ["consistency"]})
+    elsewhere = [prepared(task, RunSettings(output=tmp_path, device=device)).directory for device in ("cpu", "cuda:1")]
+    assert elsewhere[0] == elsewhere[1]
+    asked.clear()
+    run_fake(task, tmp_path / "out", FakeBackend(answer), device="cuda:1")
+    assert len(asked) == 3  # for the identity, the scores and the record
+    assert {options["device"] for _, options in asked} == {"cuda:1"}
+
+
+def test_the_checker_of_facts_runs_where_the_run_does():
+    checker = create(
+        "factscore", {"checker": "nli", "checker_options": {"model": "m"}, "threshold": 0.5, "device": "cpu"}
+    )
+    assert checker.checker.classifier.local._device == "cpu"
+    assert create("factscore", {"device": "cpu"}).checker.name == "rouge_precision"
 
 
 def test_other_weights_of_a_checker_at_the_same_place_are_another_run(tmp_path, monkeypatch):

@@ -21,7 +21,7 @@ from typing import Any
 
 from halueval.consistency.base import NO_CLAIM, Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.bm25 import Index, passages
-from halueval.consistency.catalog import create
+from halueval.consistency.catalog import create, with_device
 from halueval.consistency.facts import RULES_VERSION, FactsModel, split_facts
 from halueval.datafile import read_rows
 from halueval.errors import DataError, UsageError
@@ -60,7 +60,7 @@ class FActScore(ConsistencyScorer):
         facts_model: local instruct model that lists the facts; left out, clauses by rule.
         passages: best passages that a fact is held against.
         gamma: facts below which the score is penalised; 0 for no penalty.
-        device: of the facts model.
+        device: of the facts model, and of the checker unless its options name another.
         dtype: of the facts model.
 
     Raises:
@@ -90,7 +90,7 @@ class FActScore(ConsistencyScorer):
             raise UsageError(f"consistency scorer 'factscore': passages is {passages}; it must be 1 or more")
         if not (math.isfinite(gamma) and gamma >= 0):
             raise UsageError(f"consistency scorer 'factscore': gamma is {gamma}; it must be 0 or more")
-        self.checker = create(checker, checker_options)
+        self.checker = create(checker, with_device(checker, checker_options or {}, device))
         default = DEFAULT_THRESHOLD if checker == DEFAULT_CHECKER else self.checker.threshold
         if threshold is None and default is None:
             raise UsageError(
@@ -101,7 +101,7 @@ class FActScore(ConsistencyScorer):
             raise UsageError(f"consistency scorer 'factscore': threshold is {threshold}; it must be a finite number")
         if knowledge is not None and not Path(knowledge).is_file():
             raise UsageError(f"consistency scorer 'factscore': knowledge: no such file: {knowledge}")
-        self._options = dict(checker_options or {})
+        self._options = {key: value for key, value in (checker_options or {}).items() if key != "device"}
         self._knowledge = Path(knowledge) if knowledge is not None else None
         self._lister = FactsModel(facts_model, device, dtype) if facts_model else None
         self._passages, self._gamma = passages, gamma
