@@ -30,8 +30,8 @@ class Embedding(ConsistencyScorer):
         self._encoder = SentenceEncoder(model, device=device, dtype=dtype)
 
     def identity(self) -> dict[str, str | int]:
-        """With the encoder's digest."""
-        return {**super().identity(), "weights_sha256": self._encoder.digest}
+        """With the encoder's digest and precision."""
+        return {**super().identity(), "weights_sha256": self._encoder.digest, "dtype": self._encoder.dtype}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair, with each sentence's own value."""

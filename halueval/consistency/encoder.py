@@ -63,6 +63,11 @@ class SentenceEncoder:
 
         return weights_sha256(self._fetched)
 
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights; `auto` is float32 on every machine."""
+        return "float32" if self._asked[1] == "auto" else self._asked[1]
+
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, of length one; shape (len(texts), size).
 
@@ -118,15 +123,17 @@ class SentenceEncoder:
             from halueval.backends.loading import quiet_transformers
             from halueval.engine.products import pack_products
 
-            device, dtype = self._asked
-            device = resolve_device(device)
+            device = resolve_device(self._asked[0])
             if device == "cpu":
                 use_all_cores()
-            chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)
             with quiet_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(self._fetched, local_files_only=True)
                 model = AutoModel.from_pretrained(
-                    self._fetched, dtype=chosen, use_safetensors=True, local_files_only=True, add_pooling_layer=False
+                    self._fetched,
+                    dtype=getattr(torch, self.dtype),
+                    use_safetensors=True,
+                    local_files_only=True,
+                    add_pooling_layer=False,
                 )
             model = model.to(device).eval()
             pack_products(model)

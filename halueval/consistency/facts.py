@@ -161,9 +161,16 @@ class FactsModel:
             self._located = locate(Registry().model(self.model), adapter=None)
         return self._located
 
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights, resolved."""
+        from halueval.backends.devices import resolve_device, resolve_dtype
+
+        return resolve_dtype(self._dtype, self.located.spec, resolve_device(self._device))
+
     def _open(self) -> Backend:
         from halueval.backends.base import ChatSettings
-        from halueval.backends.devices import resolve_device, resolve_dtype
+        from halueval.backends.devices import resolve_device
         from halueval.backends.huggingface import HuggingFaceBackend
         from halueval.errors import ModelError
 
@@ -171,7 +178,7 @@ class FactsModel:
         if located.architecture == "classifier":
             raise ModelError(f"model {self.model}: is a classifier; facts_model must generate text")
         device = resolve_device(self._device)
-        dtype = resolve_dtype(self._dtype, located.spec, device)
+        dtype = self.dtype
         chat = ChatSettings(apply=located.identity(dtype).chat_template_sha256 is not None)
         self._backend = HuggingFaceBackend(located, device=device, dtype=dtype, chat=chat)
         return self._backend

@@ -220,7 +220,7 @@ class FActScore(ConsistencyScorer):
         if self._knowledge is not None:
             out["knowledge_sha256"] = hashlib.sha256(self._knowledge.read_bytes()).hexdigest()
         if self._lister is not None:
-            out["facts"] = self._lister.located.weights_sha256
+            out |= {"facts": self._lister.located.weights_sha256, "facts_dtype": self._lister.dtype}
         return out
 
 

@@ -150,17 +150,24 @@ class LanguageModel:
         return None if template is None else sha256_text(template)
 
     @property
-    def weights_sha256(self) -> str:
-        """Digest of the weights, for which they need not be loaded."""
-        return self._located.weights_sha256
+    def dtype(self) -> str:
+        """Precision of the weights, resolved: `auto` is another one on another machine."""
+        from halueval.backends.devices import resolve_device, resolve_dtype
+
+        return resolve_dtype(self._dtype, self._located.spec, resolve_device(self._device))
+
+    def identity(self) -> dict[str, str]:
+        """What determines its answers, for which nothing is loaded: digests of weights and adapter, and precision."""
+        known = self._located.identity(self.dtype)
+        adapter = {} if known.adapter_sha256 is None else {"adapter_sha256": known.adapter_sha256}
+        return {"weights_sha256": known.weights_sha256, **adapter, "dtype": known.dtype}
 
     def _open(self) -> HuggingFaceBackend:
-        from halueval.backends.devices import resolve_device, resolve_dtype
+        from halueval.backends.devices import resolve_device
         from halueval.backends.huggingface import HuggingFaceBackend
 
         device = resolve_device(self._device)
-        dtype = resolve_dtype(self._dtype, self._located.spec, device)
-        self._backend = HuggingFaceBackend(self._located, device=device, dtype=dtype)
+        self._backend = HuggingFaceBackend(self._located, device=device, dtype=self.dtype)
         return self._backend
 
 

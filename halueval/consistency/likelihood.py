@@ -75,8 +75,8 @@ class Likelihood(ConsistencyScorer):
         return self._model.model
 
     def identity(self) -> dict[str, str | int]:
-        """With the model's digest and the aggregation."""
-        return {**super().identity(), "weights_sha256": self._model.weights_sha256, "aggregate": self.aggregate}
+        """With the model's digest and precision, and the aggregation."""
+        return {**super().identity(), **self._model.identity(), "aggregate": self.aggregate}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair; all requests are planned together."""

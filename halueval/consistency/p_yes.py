@@ -58,10 +58,10 @@ class PYes(ConsistencyScorer):
         return self._model.model
 
     def identity(self) -> dict[str, str | int]:
-        """With the digests of the model and of the chat template, where it is used."""
+        """With the model's digest and precision, and the digest of the chat template where it is used."""
         template = self._model.chat_template_sha256 if self._chat else None
         chat = {} if template is None else {"chat_template_sha256": template}
-        return {**super().identity(), "weights_sha256": self._model.weights_sha256, **chat}
+        return {**super().identity(), **self._model.identity(), **chat}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair."""

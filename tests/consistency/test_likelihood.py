@@ -5,7 +5,7 @@ import random
 
 import pytest
 import torch
-from small_models import save_causal
+from small_models import save_adapter, save_causal
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from halueval.consistency.base import Pair
@@ -201,6 +201,27 @@ def test_braces_of_strangers_are_text(models, monkeypatch):
     assert verdict.value is not None
     assert "Article: a {claim} b {0}\n" in asked[0].context
     assert "Claim: c {source} {}\n" in asked[0].context
+
+
+@pytest.mark.parametrize("name", [*NAMES, "p_yes"])
+def test_the_precision_is_part_of_the_identity_as_it_is_on_this_machine(models, name, monkeypatch):
+    directory = str(models("causal"))
+    found = [create(name, {"model": directory, "dtype": dtype}).identity()["dtype"] for dtype in ("float32", "float16")]
+    assert found == ["float32", "float16"]
+    monkeypatch.setattr("halueval.backends.devices.resolve_device", lambda device: "cpu")
+    for multiplies, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("halueval.backends.devices._multiplies_bfloat16", lambda m=multiplies: m)
+        assert create(name, {"model": directory}).identity()["dtype"] == expected
+
+
+def test_an_adapter_is_part_of_the_identity(models, tmp_path):
+    adapter = save_adapter(models("causal"), tmp_path / "adapter", trained=True)
+    card = tmp_path / "with.yaml"
+    card.write_text(f"name: with\nsource: {models('causal')}\nadapter: {adapter}\n")
+    plain = create("likelihood", {"model": str(models("causal"))}).identity()
+    adapted = create("likelihood", {"model": str(card)}).identity()
+    assert adapted["weights_sha256"] == plain["weights_sha256"]
+    assert len(adapted["adapter_sha256"]) == 64
 
 
 def test_an_unknown_aggregation_is_refused():

@@ -150,6 +150,14 @@ def test_embedding_support_is_the_nearest_sentence_of_the_source(models):
     assert other.value == pytest.approx(np.mean([s.value for s in other.sentences]))
 
 
+def test_the_encoders_precision_is_part_of_the_identity(models, monkeypatch):
+    for dtype, expected in (("auto", "float32"), ("float16", "float16")):
+        assert Embedding(model=str(models("bert")), dtype=dtype).identity()["dtype"] == expected
+        scorer = Lite(dtype=dtype)
+        scorer._encoder = SentenceEncoder(models("bert"), dtype=dtype)
+        assert scorer.identity()["dtype"] == expected
+
+
 def test_a_threshold_serves_all_sets_alike():
     low = np.array([0.1, 0.3, 0.5]), np.array([False, True, True])
     high = np.array([0.4, 0.6, 0.8]), np.array([False, False, True])

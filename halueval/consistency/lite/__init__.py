@@ -52,9 +52,10 @@ class Lite(ConsistencyScorer):
         return model
 
     def identity(self) -> dict[str, str | int]:
-        """With the digests of the coefficients and of the encoder."""
+        """With the digests of the coefficients and of the encoder, and its precision."""
         coefficients = sha256_text(canonical_json(self._model))
-        return {**super().identity(), "weights_sha256": coefficients, "encoder_sha256": self._encoder.digest}
+        encoder = {"encoder_sha256": self._encoder.digest, "dtype": self._encoder.dtype}
+        return {**super().identity(), "weights_sha256": coefficients, **encoder}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair; the details are the features."""

@@ -59,12 +59,14 @@ class LiteLM(ConsistencyScorer):
         return model
 
     def identity(self) -> dict[str, str | int]:
-        """With the digests of the coefficients and of both models."""
+        """With the digests of the coefficients and of both models, and the precision of the language model."""
+        lm = self._lm.identity()
         return {
             **super().identity(),
             "weights_sha256": sha256_text(canonical_json(self._model)),
             "encoder_sha256": self._encoder.digest,
-            "language_model_sha256": self._lm.weights_sha256,
+            "language_model_sha256": lm["weights_sha256"],
+            "dtype": lm["dtype"],
         }
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
