@@ -82,7 +82,7 @@ def test_whole_words_and_numbers_by_value(entity, source, supported):
 
 
 def test_what_holds_no_word_is_no_entity():
-    assert spacy_entities(pipeline("—", "a "), "") == ()
+    assert spacy_entities(pipeline("—", " … "), "") == ()
 
 
 def test_an_installed_english_pipeline_is_used_and_said(spacy):
