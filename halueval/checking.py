@@ -81,4 +81,6 @@ def check_outcomes(
 
 
 def _check(checker: ConsistencyScorer, verdict: Verdict, language: str) -> Check:
-    return Check(checker.name, verdict.value, verdict.reason, checker.threshold_in(language))
+    sentences = tuple((one.text, one.value, one.reason) for one in verdict.sentences)
+    threshold = checker.threshold_in(language)
+    return Check(checker.name, verdict.value, verdict.reason, threshold, verdict.truncated, sentences)

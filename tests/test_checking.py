@@ -9,12 +9,13 @@ from runs import prepared, run_fake, write_task
 
 from halueval.backends.fake import FakeBackend
 from halueval.checking import check_outcomes, checkers_of, describe
-from halueval.consistency.base import ConsistencyScorer, Verdict
+from halueval.consistency.base import ConsistencyScorer, SentenceScore, Verdict
 from halueval.consistency.catalog import create
 from halueval.errors import UsageError
 from halueval.job import RunSettings
 from halueval.schema import Outcome, Sample
 from halueval.scorers.consistency import Consistency, ConsistencyLikelihood
+from halueval.store import load_run
 
 SUMMARY = {
     "task": "letters",
@@ -94,6 +95,25 @@ def test_the_record_names_scorer_and_threshold_and_both_are_part_of_the_identity
     assert found.record["checks"]["consistency"] == check
     assert found.record["identity"]["checks"]["consistency"] == check
     assert found.record["metrics"]["consistency"]["n_unscored"] == 2
+
+
+def test_the_sample_keeps_what_was_cut_and_the_scores_of_sentences(tmp_path, monkeypatch):
+    def verdicts(self, pairs, advance):
+        parts = (SentenceScore("One.", 1 / 3, "a doubt"), SentenceScore("…", None, "no word"))
+        return [Verdict(0.5, sentences=parts, truncated=7) if "Ann" in p.claim else Verdict(0.7) for p in pairs]
+
+    monkeypatch.setattr(Shared, "verdicts", verdicts)
+    found = run(tmp_path)
+    rows = [json.loads(line) for line in (found.path / "samples.jsonl").read_text().splitlines()]
+    ann, *others = sorted(rows, key=lambda row: row["target"])
+    sentences = [{"text": "One.", "value": 0.33333}, {"text": "…", "value": None, "reason": "no word"}]
+    assert ann["checks"] == {
+        figure: {"num_truncated": 7, "sentences": sentences} for figure in ("consistency", "consistency_likelihood")
+    }
+    assert not any("checks" in row for row in others)
+    assert found.record["checks"]["consistency"]["n_truncated"] == 1
+    assert "n_truncated" not in found.record["identity"]["checks"]["consistency"]
+    assert len(load_run(found.path).samples) == len(ROWS)
 
 
 def test_another_threshold_is_another_run(tmp_path, monkeypatch):

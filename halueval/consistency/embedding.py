@@ -16,6 +16,9 @@ PAIRS_AT_ONCE = 32
 class Embedding(ConsistencyScorer):
     """Mean over the claim's sentences of the largest cosine to a sentence of the source.
 
+    A sentence beyond the encoder's 256 tokens loses its end: of the source's it counts as truncated, of the claim's as
+    `claim_tokens_unseen` in the details.
+
     Args:
         model: directory of another encoder; None for the packaged one.
         device: as `--device`.
@@ -47,6 +50,8 @@ class Embedding(ConsistencyScorer):
                 at += len(claim) + len(source)
                 best = (mine @ theirs.T).max(axis=1)
                 sentences = tuple(SentenceScore(text, float(v)) for text, v in zip(claim, best, strict=True))
-                out.append(Verdict(float(np.mean(best)), sentences=sentences, details={"minimum": float(best.min())}))
+                cut, unseen = (sum(map(self._encoder.cut, texts)) for texts in (source, claim))
+                details = {"minimum": float(best.min())} | ({"claim_tokens_unseen": float(unseen)} if unseen else {})
+                out.append(Verdict(float(np.mean(best)), sentences=sentences, truncated=cut, details=details))
             advance(len(part))
         return out

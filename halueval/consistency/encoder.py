@@ -29,7 +29,7 @@ SOURCES = (
 """In the order in which they are tried."""
 WHAT = "all-MiniLM-L6-v2"
 LONGEST = 256
-"""Tokens of a text that the encoder was trained to see; what is beyond is cut."""
+"""Tokens of a text that the encoder was trained to see; what is beyond is cut, see `SentenceEncoder.cut`."""
 BATCH_TOKENS = 4096
 REMEMBERED = 50_000
 """Vectors that are kept, since the sentences of a source come back with each claim about it."""
@@ -51,6 +51,7 @@ class SentenceEncoder:
         self._asked = device, dtype
         self._loaded: tuple[Any, Any] | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
+        self._cut: dict[str, int] = {}
 
     @cached_property
     def _fetched(self) -> Path:
@@ -85,13 +86,19 @@ class SentenceEncoder:
         """For each text the vectors of its tokens, special ones left out; shape (tokens, size), of length one."""
         return [tokens for _, tokens in self._hidden(texts, tokens=True)]
 
+    def cut(self, text: str) -> int:
+        """Tokens of a text that was encoded which the encoder did not see, since they lie beyond `LONGEST`."""
+        return self._cut.get(text, 0)
+
     def _hidden(self, texts: Sequence[str], *, tokens: bool) -> list[tuple[Vectors, Vectors]]:
         if not texts:
             return []
         import torch
 
         model, tokenizer = self._load()
-        ids = tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
+        ids = tokenizer(list(texts), verbose=False)["input_ids"]
+        self._cut.update({text: len(row) - LONGEST for text, row in zip(texts, ids, strict=True) if len(row) > LONGEST})
+        ids = [row if len(row) <= LONGEST else [*row[: LONGEST - 1], row[-1]] for row in ids]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         out: list[tuple[Vectors, Vectors] | None] = [None] * len(texts)
         at = 0

@@ -50,6 +50,7 @@ class FActScore(ConsistencyScorer):
 
     `sentences` of a verdict holds each fact with 1 or 0 (None where the checker gave no value); `details` the numbers
     `facts`, `supported`, `unscored_facts`, `failed_sentences`, the `precision` before the penalty, and the `penalty`.
+    `truncated` is what the checker did not see of the passages that were asked.
 
     Args:
         checker: name of the consistency scorer that decides whether a passage supports a fact.
@@ -131,7 +132,10 @@ class FActScore(ConsistencyScorer):
                 self._fact(text, [answers[check] for check in of_fact])
                 for text, of_fact in zip(facts.texts, checks, strict=True)
             ]
-            out.append(self._verdict(facts, scores))
+            cut: dict[str, int] = {}
+            for check in (check for of_fact in checks for check in of_fact):
+                cut[check.source] = max(cut.get(check.source, 0), answers[check].truncated)
+            out.append(replace(self._verdict(facts, scores), truncated=sum(cut.values())))
             advance(1)
         return out
 

@@ -279,6 +279,12 @@ def test_identity_follows_what_changes_a_value(tmp_path):
     assert json.dumps(scorer(knowledge=path).identity()) not in identities
 
 
+def test_what_the_checker_did_not_see_of_the_passages_is_counted(monkeypatch):
+    monkeypatch.setattr(Holds, "verdict", lambda self, pair: Verdict(1.0, truncated=3 if "0" in pair.claim else 2))
+    (verdict,) = scorer().score([facts(2, 2)])
+    assert verdict.truncated == 3  # of one passage, which was asked about both facts
+
+
 def test_the_default_checker_is_half_of_the_bigrams(monkeypatch):
     monkeypatch.undo()
     pair = Pair("The old city of Rome is in Italy.", "Rome is in Italy. Oslo is in Norway.")

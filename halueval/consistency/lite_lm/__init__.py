@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.language_model import DEFAULT_MODEL, shared_model
+from halueval.consistency.lite.features import LONGEST_CLAIM
 from halueval.consistency.lite_lm.features import NAMES, WordTable, features
 from halueval.consistency.lite_lm.reading import read_words
 from halueval.errors import ModelError
 from halueval.schema import canonical_json, sha256_text
+from halueval.sentences import sentences
 
 FILE = "lite_lm.json"
 PAIRS_AT_ONCE = 256
@@ -82,12 +84,18 @@ class LiteLM(ConsistencyScorer):
             values = dict(zip(known, probabilities(self._model, rows), strict=True))
             for i, table in enumerate(tables):
                 if isinstance(table, WordTable):
-                    details = dict(zip(NAMES, map(float, by_pair[i]), strict=True))
+                    details = dict(zip(NAMES, map(float, by_pair[i]), strict=True)) | _unseen(part[i])
                     out.append(Verdict(float(values[i]), truncated=table.truncated, details=details))
                 else:
                     out.append(Verdict.unscored(table))
             advance(len(part))
         return out
+
+
+def _unseen(pair: Pair) -> dict[str, float]:
+    """Sentences of a claim that the features of `lite` leave out, where there are any."""
+    beyond = len(sentences(pair.claim, pair.language)) - LONGEST_CLAIM
+    return {"claim_sentences_unseen": float(beyond)} if beyond > 0 else {}
 
 
 def probabilities(model: dict[str, Any], table: NDArray[np.float64]) -> NDArray[np.float64]:
