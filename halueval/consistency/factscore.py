@@ -91,6 +91,11 @@ class FActScore(ConsistencyScorer):
             raise UsageError(f"consistency scorer 'factscore': passages is {passages}; it must be 1 or more")
         if not (math.isfinite(gamma) and gamma >= 0):
             raise UsageError(f"consistency scorer 'factscore': gamma is {gamma}; it must be 0 or more")
+        if not isinstance(checker_options, Mapping | None):
+            raise UsageError(
+                f"consistency scorer 'factscore': checker_options is {checker_options!r}; write a mapping, as in "
+                "{model: PATH}"
+            )
         self.checker = create(checker, with_device(checker, checker_options or {}, device))
         default = DEFAULT_THRESHOLD if checker == DEFAULT_CHECKER else self.checker.threshold
         if threshold is None and default is None:
