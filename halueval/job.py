@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from halueval.backends.base import Backend, ChatSettings, ModelIdentity
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
-from halueval.schema import Judged, Outcome, Request, Sample, Score
+from halueval.schema import Check, Judged, Outcome, Request, Sample, Score
 from halueval.scorers.base import Scorer
 from halueval.uncertainty.settings import UncertaintySettings
 
@@ -89,7 +89,10 @@ class ModelHandle:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task made ready for one model: samples, scorers, distinct requests, and who asked for which."""
+    """A task made ready for one model: samples, scorers, distinct requests, and who asked for which.
+
+    `lacking` are figures of consistency that do without their scorer (`halueval.checking.available`).
+    """
 
     task: TaskSpec
     data: LoadedData
@@ -104,6 +107,7 @@ class Prepared:
     num_fewshot: int
     prepare_seconds: float
     calibration: str = "none"
+    lacking: Mapping[str, Check] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,12 +66,16 @@ def run_record(
 
 def _checks(prepared: Prepared, settings: RunSettings, scored: Sequence[Scored]) -> dict[str, Any]:
     """Who checked the responses, and how many sources it did not see whole, where there are any."""
-    out = describe(checkers_of(prepared.scorers, settings.device), prepared.task.language, names=True)
+    checkers = checkers_of(prepared.scorers, settings.device, prepared.lacking)
+    out = describe(checkers, prepared.task.language, names=True)
     for figure, entry in out.items():
         cut = sum(item.outcome.checks[figure].truncated > 0 for item in scored if figure in item.outcome.checks)
         if cut:
             entry["n_truncated"] = cut
-    return out
+    return out | {
+        figure: {"name": check.scorer, "threshold": None, "threshold_from": None, "reason": check.reason}
+        for figure, check in prepared.lacking.items()
+    }
 
 
 def _rates(journal: Journal, seconds: float) -> dict[str, float | None]:
