@@ -87,8 +87,19 @@ class SentenceEncoder:
         return [tokens for _, tokens in self._hidden(texts, tokens=True)]
 
     def cut(self, text: str) -> int:
-        """Tokens of a text that was encoded which the encoder did not see, since they lie beyond `LONGEST`."""
+        """Tokens of a text that was encoded which the encoder did not see: beyond `LONGEST`, or its own window."""
         return self._cut.get(text, 0)
+
+    @cached_property
+    def _window(self) -> int:
+        from halueval.backends.base import ChatSettings
+        from halueval.backends.texts import Texts
+
+        model, tokenizer = self._load()
+        chat = ChatSettings()
+        return Texts(
+            tokenizer, model.config, decoder_start=None, architecture="classifier", chat=chat, model=model
+        ).window
 
     def _hidden(self, texts: Sequence[str], *, tokens: bool) -> list[tuple[Vectors, Vectors]]:
         if not texts:
@@ -97,8 +108,9 @@ class SentenceEncoder:
 
         model, tokenizer = self._load()
         ids = tokenizer(list(texts), verbose=False)["input_ids"]
-        self._cut.update({text: len(row) - LONGEST for text, row in zip(texts, ids, strict=True) if len(row) > LONGEST})
-        ids = [row if len(row) <= LONGEST else [*row[: LONGEST - 1], row[-1]] for row in ids]
+        most = min(LONGEST, self._window)
+        self._cut.update({text: len(row) - most for text, row in zip(texts, ids, strict=True) if len(row) > most})
+        ids = [row if len(row) <= most else [*row[: most - 1], row[-1]] for row in ids]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         out: list[tuple[Vectors, Vectors] | None] = [None] * len(texts)
         at = 0

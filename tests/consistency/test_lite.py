@@ -164,7 +164,7 @@ def test_lite_tells_each_sentence_and_what_it_did_not_look_at(models):
     scorer = Lite(dtype="float32", device="cpu")
     scorer._encoder = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
     parts = ["Anna Roux opened a bridge.", "Tom Hill was arrested.", "?!"]
-    whole, *alone = scorer.score([Pair(DOCUMENT.text, text) for text in (" ".join(parts), *parts)])
+    whole, *alone = scorer.score([Pair(DOCUMENT.text, text) for text in ("\n".join(parts), *parts)])
     assert [s.text for s in whole.sentences] == parts
     assert [s.value for s in whole.sentences[:2]] == pytest.approx([v.value for v in alone[:2]], abs=1e-5)
     assert whole.sentences[2].value is None
@@ -186,6 +186,13 @@ def test_what_the_encoder_does_not_see_of_a_sentence_is_counted(models, scorer, 
     assert (cut.truncated, unseen.truncated, neither.truncated) == (count - 16, 0, 0)
     assert unseen.details["claim_tokens_unseen"] == count - 16
     assert "claim_tokens_unseen" not in cut.details
+
+
+def test_an_encoder_with_a_short_window_sees_what_it_can(models):
+    encoder = SentenceEncoder(models("bert"), device="cpu")
+    long = "the film was long. " * 60
+    assert np.isfinite(encoder.encode([long])).all()
+    assert encoder.cut(long) == len(AutoTokenizer.from_pretrained(models("bert"))(long)["input_ids"]) - 64
 
 
 def test_the_encoder_sees_the_beginning_and_the_end_mark_of_a_long_text(models, monkeypatch):
