@@ -186,7 +186,7 @@ def iter_runs(
     registry = Registry(options.include_path)
     specs = [registry.model(name) for name in models]
     chosen = registry.expand(tasks)
-    settings = options.settings
+    settings = replace(options.settings, device=options.device)
     if settings.chat.system_instruction is not None and not settings.chat.apply:
         raise UsageError("--system-instruction needs --apply-chat-template: without a template there is no system turn")
     check_method(settings.calibration)

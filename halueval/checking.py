@@ -2,34 +2,102 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 from halueval.consistency.base import ConsistencyScorer, Pair, Verdict
-from halueval.consistency.catalog import create
+from halueval.consistency.catalog import create, with_device
+from halueval.errors import SourceError
 from halueval.schema import Check, Outcome, Sample
 from halueval.scorers.base import Scorer
 from halueval.scorers.consistency import Consistency
+from halueval.source import DigestError
+
+logger = logging.getLogger("halueval")
+
+NOT_HERE = "its model could not be had"
 
 
-def checkers_of(scorers: Sequence[Scorer]) -> dict[str, ConsistencyScorer]:
+def checkers_of(
+    scorers: Sequence[Scorer], device: str = "auto", lacking: Collection[str] = ()
+) -> dict[str, ConsistencyScorer]:
     """The consistency scorers that figures ask for, by the figure.
+
+    Args:
+        scorers: of a task.
+        device: where their models run, unless a task says otherwise.
+        lacking: figures that must do without, see `available`.
 
     Raises:
         UsageError: no such scorer, or no such option of it.
     """
-    return {scorer.name: create(scorer.check, scorer.options) for scorer in scorers if isinstance(scorer, Consistency)}
+    asking = [scorer for scorer in scorers if isinstance(scorer, Consistency) and scorer.name not in lacking]
+    return {one.name: create(one.check, with_device(one.check, one.options, device)) for one in asking}
 
 
-def describe(checkers: Mapping[str, ConsistencyScorer], language: str) -> dict[str, dict[str, Any]]:
-    """For `run.json`: which scorer stands behind each figure, by which threshold it decides, and whence that is.
+def available(
+    scorers: Sequence[Scorer], language: str, device: str = "auto"
+) -> tuple[dict[str, dict[str, Any]], dict[str, Check]]:
+    """What stands behind each figure, for a run's identity; and the figures that do without, which is told once.
+
+    Only a figure that a run has by default does without: a scorer that a task names must be there.
+
+    Args:
+        scorers: of a task.
+        language: of the task.
+        device: see `checkers_of`.
+
+    Returns:
+        See `describe`; and by figure a check without a value, with the reason.
+
+    Raises:
+        UsageError: see `checkers_of`.
+        ModelError, SourceError: the model of a scorer that the task names cannot be had, or is not what it should be.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    lacking: dict[str, Check] = {}
+    by_default = {one.name for one in scorers if isinstance(one, Consistency) and one.by_default}
+    for figure, checker in checkers_of(scorers, device).items():
+        try:
+            found |= describe({figure: checker}, language)
+        except DigestError:
+            raise
+        except SourceError as error:
+            if figure not in by_default:
+                raise
+            _warn(f"figure {figure} is left out: {' '.join(str(error).split())}")
+            lacking[figure] = Check(checker.name, None, f"{checker.name}: {NOT_HERE}")
+    return found, lacking
+
+
+@lru_cache(maxsize=64)
+def _warn(message: str) -> None:
+    """Say it once, however many tasks and models are run."""
+    logger.warning("%s", message)
+
+
+def describe(
+    checkers: Mapping[str, ConsistencyScorer], language: str, *, names: bool = False
+) -> dict[str, dict[str, Any]]:
+    """Which scorer stands behind each figure, by which threshold it decides, and whence that is.
 
     A threshold that was not validated for the language is none.
+
+    Args:
+        checkers: by figure.
+        language: of the task.
+        names: those of models too, for `run.json`; they are no part of an identity, which has the digests.
+
+    Raises:
+        ModelError, SourceError, UsageError: a scorer's model was not named or cannot be had.
     """
     return {
         figure: {
             **checker.identity(),
+            **({"model": checker.model_name} if names and checker.model_name else {}),
             "threshold": checker.threshold_in(language),
             "threshold_from": None if checker.threshold_in(language) is None else checker.threshold_from,
         }
@@ -38,7 +106,11 @@ def describe(checkers: Mapping[str, ConsistencyScorer], language: str) -> dict[s
 
 
 def check_outcomes(
-    checkers: Mapping[str, ConsistencyScorer], samples: Sequence[Sample], outcomes: Sequence[Outcome], language: str
+    checkers: Mapping[str, ConsistencyScorer],
+    samples: Sequence[Sample],
+    outcomes: Sequence[Outcome],
+    language: str,
+    lacking: Mapping[str, Check] | None = None,
 ) -> list[Outcome]:
     """Outcomes with a check of each response that has a source; the others as they are.
 
@@ -47,6 +119,7 @@ def check_outcomes(
         samples: of the run.
         outcomes: of the samples.
         language: of the task.
+        lacking: see `available`.
 
     Raises:
         ModelError, SourceError: a scorer's model cannot be had or loaded.
@@ -58,6 +131,8 @@ def check_outcomes(
     ]
     pairs = [Pair(samples[i].source or "", outcomes[i].response or "", samples[i].question, language) for i in todo]
     out = list(outcomes)
+    for i in todo if lacking else ():
+        out[i] = replace(out[i], checks={**out[i].checks, **(lacking or {})})
     for figure, checker in checkers.items():
         for i, verdict in zip(todo, checker.score(pairs), strict=True):
             out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict, language)})
@@ -65,4 +140,6 @@ def check_outcomes(
 
 
 def _check(checker: ConsistencyScorer, verdict: Verdict, language: str) -> Check:
-    return Check(checker.name, verdict.value, verdict.reason, checker.threshold_in(language))
+    sentences = tuple((one.text, one.value, one.reason) for one in verdict.sentences)
+    threshold = checker.threshold_in(language)
+    return Check(checker.name, verdict.value, verdict.reason, threshold, verdict.truncated, sentences)

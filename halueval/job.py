@@ -11,14 +11,17 @@ from typing import Any, Protocol
 from halueval.backends.base import Backend, ChatSettings, ModelIdentity
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
-from halueval.schema import Judged, Outcome, Request, Sample, Score
+from halueval.schema import Check, Judged, Outcome, Request, Sample, Score
 from halueval.scorers.base import Scorer
 from halueval.uncertainty.settings import UncertaintySettings
 
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a user chooses for a run; defaults as on the command line."""
+    """What a user chooses for a run; defaults as on the command line.
+
+    `device` is where models run that check responses; it is no part of a run's identity.
+    """
 
     output: Path = Path("results")
     limit: int | None = None
@@ -33,6 +36,7 @@ class RunSettings:
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
     known_class: Path | None = None
+    device: str = "auto"
 
 
 class Observer(Protocol):
@@ -85,7 +89,10 @@ class ModelHandle:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A task made ready for one model: samples, scorers, distinct requests, and who asked for which."""
+    """A task made ready for one model: samples, scorers, distinct requests, and who asked for which.
+
+    `lacking` are figures of consistency that do without their scorer (`halueval.checking.available`).
+    """
 
     task: TaskSpec
     data: LoadedData
@@ -100,6 +107,7 @@ class Prepared:
     num_fewshot: int
     prepare_seconds: float
     calibration: str = "none"
+    lacking: Mapping[str, Check] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from halueval.checking import checkers_of, describe
 from halueval.config import TaskSpec
 from halueval.job import ModelHandle, Prepared, RunSettings, Scored
 from halueval.journal import Journal
-from halueval.schema import RUN_SCHEMA_VERSION, MetricValue, State
+from halueval.schema import RUN_SCHEMA_VERSION, Check, MetricValue, State
 
 
 def run_record(
@@ -47,7 +47,7 @@ def run_record(
         "model": _model_record(model, settings, journal.backend),
         "task": _task_record(prepared),
         "n_samples": _counts(prepared, scored),
-        "checks": describe(checkers_of(prepared.scorers), prepared.task.language),
+        "checks": _checks(prepared, settings, scored),
         "metrics": {name: asdict(value) for name, value in _ordered(metrics, prepared.task)},
         **({} if uncertainty is None else {"uncertainty": dict(uncertainty)}),
         "states": {state.value: sum(item.judged.state == state for item in scored) for state in State},
@@ -61,6 +61,20 @@ def run_record(
         "environment": provenance.environment(journal.backend["device"]),
         "started_at": started.isoformat(timespec="seconds"),
         "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _checks(prepared: Prepared, settings: RunSettings, scored: Sequence[Scored]) -> dict[str, Any]:
+    """Who checked the responses, and how many sources it did not see whole, where there are any."""
+    checkers = checkers_of(prepared.scorers, settings.device, prepared.lacking)
+    out = describe(checkers, prepared.task.language, names=True)
+    for figure, entry in out.items():
+        cut = sum(item.outcome.checks[figure].truncated > 0 for item in scored if figure in item.outcome.checks)
+        if cut:
+            entry["n_truncated"] = cut
+    return out | {
+        figure: {"name": check.scorer, "threshold": None, "threshold_from": None, "reason": check.reason}
+        for figure, check in prepared.lacking.items()
     }
 
 
@@ -123,6 +137,18 @@ def _counts(prepared: Prepared, scored: Sequence[Scored]) -> dict[str, int]:
     }
 
 
+def _check_row(check: Check) -> dict[str, Any]:
+    """What a check says beyond its value and reason: tokens cut from the source, and the sentences' scores."""
+    out: dict[str, Any] = {"num_truncated": check.truncated} if check.truncated else {}
+    if check.sentences:
+        out["sentences"] = [
+            {"text": text, "value": None if value is None else float(f"{value:.5g}")}
+            | ({"reason": reason} if reason and value is None else {})
+            for text, value, reason in check.sentences
+        ]
+    return out
+
+
 def sample_row(item: Scored) -> dict[str, Any]:
     """One line of `samples.jsonl`; keys that a task kind does not have are left out."""
     sample, outcome, judged = item.sample, item.outcome, item.judged
@@ -157,6 +183,8 @@ def sample_row(item: Scored) -> dict[str, Any]:
         row["flags"] = flags
     if outcome.num_truncated:
         row["num_truncated"] = outcome.num_truncated
+    if checks := {figure: found for figure, check in outcome.checks.items() if (found := _check_row(check))}:
+        row["checks"] = checks
     row["scores"] = {name: score.value for name, score in item.scores.items()}
     stats = {name: list(s.stats) for name, s in item.scores.items() if s.stats is not None}
     if stats:

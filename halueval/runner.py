@@ -19,7 +19,7 @@ from typing import Any
 from halueval import plan
 from halueval.answers.support import RULES_VERSION
 from halueval.backends.base import DESCRIPTION, ModelIdentity
-from halueval.checking import check_outcomes, checkers_of, describe
+from halueval.checking import available, check_outcomes, checkers_of
 from halueval.choice_calibration import calibrate_outcomes
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData
@@ -91,7 +91,10 @@ def prepare(
         requests.update((keyed[role], request) for role, request in wanted.items())
         roles.append(keyed)
     keys = sorted(requests)
+    checks, lacking = available(scorers, task.language, settings.device)
     identity, responses_id = _identity(task, data, scorers, model, settings, num_fewshot, keys)
+    if checks:
+        identity["checks"] = checks
     if labels is not None:  # left out, it leaves the identity of runs without it as it was
         identity["known_class_sha256"] = labels
     run_id = sha256_text(canonical_json(identity))[:12]
@@ -110,6 +113,7 @@ def prepare(
         num_fewshot=num_fewshot,
         prepare_seconds=time.perf_counter() - started,
         calibration=settings.calibration,
+        lacking=lacking,
     )
 
 
@@ -144,9 +148,6 @@ def _identity(
         "n_resamples": settings.n_resamples,
         "scorers": {scorer.name: scorer.version for scorer in scorers},
     }
-    checkers = checkers_of(scorers)
-    if checkers:
-        identity["checks"] = describe(checkers, task.language)
     if settings.uncertainty is not None:
         identity["uncertainty"] = dict(settings.uncertainty.identity())
     if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was
@@ -256,7 +257,9 @@ def _finished(prepared: Prepared) -> Run | None:
     return run if run.is_intact() else None
 
 
-def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str]) -> list[Scored]:
+def score_samples(
+    prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str], device: str
+) -> list[Scored]:
     """State and scores of every sample; what could not be scored carries its reason."""
     task = prepared.task
     for scorer in prepared.scorers:
@@ -267,7 +270,8 @@ def score_samples(prepared: Prepared, responses: Mapping[str, Response], labels:
     ]
     scored = []
     outcomes = calibrate_outcomes(prepared.calibration, outcomes)
-    outcomes = check_outcomes(checkers_of(prepared.scorers), prepared.samples, outcomes, task.language)
+    checkers = checkers_of(prepared.scorers, device, prepared.lacking)
+    outcomes = check_outcomes(checkers, prepared.samples, outcomes, task.language, prepared.lacking)
     for sample, outcome in zip(prepared.samples, outcomes, strict=True):
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention, task.grading)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
@@ -285,7 +289,7 @@ def _score_and_store(
     started: datetime,
 ) -> Run:
     clock = time.perf_counter()
-    scored = score_samples(prepared, journal.responses, model.labels)
+    scored = score_samples(prepared, journal.responses, model.labels, settings.device)
     metrics = summarise(
         prepared.scorers,
         {s.name: [item.scores[s.name] for item in scored] for s in prepared.scorers},

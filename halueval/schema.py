@@ -217,12 +217,16 @@ class Check:
         value: finite, higher is more consistent; None with the reason.
         reason: why there is no value, or what decided.
         threshold: at and above it the response counts as consistent; None where none was validated.
+        truncated: tokens (words, where the scorer counts these) of the source that it did not see.
+        sentences: text of each sentence (or fact) of the response, its value, and why it has none.
     """
 
     scorer: str
     value: float | None
     reason: str | None = None
     threshold: float | None = None
+    truncated: int = 0
+    sentences: tuple[tuple[str, float | None, str | None], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

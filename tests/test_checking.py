@@ -4,14 +4,21 @@ import json
 from typing import ClassVar
 
 import pytest
-from runs import run_fake, write_task
+from neural_models import save_pairs
+from runs import prepared, run_fake, write_task
 
 from halueval.backends.fake import FakeBackend
 from halueval.checking import check_outcomes, checkers_of, describe
-from halueval.consistency.base import ConsistencyScorer, Verdict
-from halueval.errors import UsageError
+from halueval.consistency.base import ConsistencyScorer, SentenceScore, Verdict
+from halueval.consistency.catalog import create
+from halueval.consistency.language_model import shared_model
+from halueval.errors import SourceError, UsageError
+from halueval.job import RunSettings
+from halueval.report.tables import footer
 from halueval.schema import Outcome, Sample
 from halueval.scorers.consistency import Consistency, ConsistencyLikelihood
+from halueval.source import DigestError, UnreachableError, Wanted
+from halueval.store import load_run
 
 SUMMARY = {
     "task": "letters",
@@ -93,6 +100,25 @@ def test_the_record_names_scorer_and_threshold_and_both_are_part_of_the_identity
     assert found.record["metrics"]["consistency"]["n_unscored"] == 2
 
 
+def test_the_sample_keeps_what_was_cut_and_the_scores_of_sentences(tmp_path, monkeypatch):
+    def verdicts(self, pairs, advance):
+        parts = (SentenceScore("One.", 1 / 3, "a doubt"), SentenceScore("…", None, "no word"))
+        return [Verdict(0.5, sentences=parts, truncated=7) if "Ann" in p.claim else Verdict(0.7) for p in pairs]
+
+    monkeypatch.setattr(Shared, "verdicts", verdicts)
+    found = run(tmp_path)
+    rows = [json.loads(line) for line in (found.path / "samples.jsonl").read_text().splitlines()]
+    ann, *others = sorted(rows, key=lambda row: row["target"])
+    sentences = [{"text": "One.", "value": 0.33333}, {"text": "…", "value": None, "reason": "no word"}]
+    assert ann["checks"] == {
+        figure: {"num_truncated": 7, "sentences": sentences} for figure in ("consistency", "consistency_likelihood")
+    }
+    assert not any("checks" in row for row in others)
+    assert found.record["checks"]["consistency"]["n_truncated"] == 1
+    assert "n_truncated" not in found.record["identity"]["checks"]["consistency"]
+    assert len(load_run(found.path).samples) == len(ROWS)
+
+
 def test_another_threshold_is_another_run(tmp_path, monkeypatch):
     first = run(tmp_path)
     monkeypatch.setattr(Shared, "threshold", 0.2)
@@ -124,6 +150,47 @@ def test_each_figure_has_its_own_scorer(monkeypatch):
     assert asked == [("nli", {"model": "m"}), ("likelihood", {})]
 
 
+def test_checkers_run_where_the_run_does(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("halueval.checking.create", lambda name, options: asked.append((name, options)) or Shared())
+    own = {"model": "m", "device": "cuda:1"}
+    figures = [Consistency(scorer="nli", scorer_options=own), ConsistencyLikelihood(), Consistency(scorer="coverage")]
+    for figure in figures:
+        checkers_of([figure], "cpu")
+    assert asked == [("nli", own), ("likelihood", {"device": "cpu"}), ("coverage", {})]
+    task = write_task(tmp_path, rows=ROWS, **{**SUMMARY, "metric_list": ["consistency"]})
+    elsewhere = [prepared(task, RunSettings(output=tmp_path, device=device)).directory for device in ("cpu", "cuda:1")]
+    assert elsewhere[0] == elsewhere[1]
+    asked.clear()
+    run_fake(task, tmp_path / "out", FakeBackend(answer), device="cuda:1")
+    assert len(asked) == 6  # two figures, for the identity, the scores and the record
+    assert {options["device"] for _, options in asked} == {"cuda:1"}
+
+
+def test_the_checker_of_facts_runs_where_the_run_does():
+    checker = create(
+        "factscore", {"checker": "nli", "checker_options": {"model": "m"}, "threshold": 0.5, "device": "cpu"}
+    )
+    assert checker.checker.classifier.local._device == "cpu"
+    assert create("factscore", {"device": "cpu"}).checker.name == "rouge_precision"
+
+
+def test_other_weights_of_a_checker_at_the_same_place_are_another_run(tmp_path, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setattr("halueval.backends.loading.load", lambda *_, **__: pytest.fail("weights were loaded"))
+    found = []
+    for seed in (0, 1):
+        model = save_pairs(tmp_path / "nli", seed=seed)
+        metric = {"metric": "consistency", "scorer": "nli", "scorer_options": {"model": str(model)}}
+        task = write_task(tmp_path, rows=ROWS, **{**SUMMARY, "metric_list": [metric, "rougeL"]})
+        found.append(prepared(task, RunSettings(output=tmp_path / "out")))
+    first, second = (one.identity["checks"]["consistency"] for one in found)
+    assert first["weights_sha256"] != second["weights_sha256"]
+    assert found[0].directory != found[1].directory
+    checkers = checkers_of(found[1].scorers)
+    assert describe(checkers, "en", names=True)["consistency"]["model"] == "nli"
+
+
 def test_an_unknown_scorer_is_refused_before_anything_is_run(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(UsageError, match="no consistency scorer 'light'"):
@@ -132,9 +199,65 @@ def test_an_unknown_scorer_is_refused_before_anything_is_run(tmp_path, monkeypat
 
 
 def test_the_summary_under_the_table_says_who_decided(tmp_path):
-    from halueval.report.tables import footer
-
     assert "  states by shared: consistent from 0.6 on (threshold from a test)" in footer(run(tmp_path)).splitlines()
+
+
+def without_models(tmp_path, monkeypatch):
+    """The packaged encoder and language model cannot be had."""
+    monkeypatch.undo()
+    monkeypatch.setattr("halueval.consistency.encoder.SOURCES", (Wanted(str(tmp_path / "no-encoder")),))
+
+    def missing(spec, **_):
+        raise UnreachableError(f"{spec.name}: offline")
+
+    monkeypatch.setattr("halueval.backends.loading.locate", missing)
+    shared_model.cache_clear()
+
+
+def test_a_default_run_goes_on_with_what_is_there(tmp_path, monkeypatch, caplog):
+    before = prepared(write_task(tmp_path, rows=ROWS, **SUMMARY), RunSettings(output=tmp_path / "out"))
+    without_models(tmp_path, monkeypatch)
+    found, again = run(tmp_path), run(tmp_path, task="others")
+    assert "checks" not in found.record["identity"]
+    assert found.path != before.directory
+    rows = [json.loads(line) for line in (found.path / "samples.jsonl").read_text().splitlines()]
+    ann = next(row for row in rows if row["target"].startswith("Ann"))
+    assert ann["scores"]["consistency"] is ann["scores"]["consistency_likelihood"] is None
+    assert ann["reasons"]["consistency"] == "lite: its model could not be had"
+    assert ann["reasons"]["consistency_likelihood"] == "likelihood: its model could not be had"
+    bob = next(row for row in rows if row["target"].startswith("Bob"))
+    assert bob["scores"]["entity_precision"] is not None
+    assert bob["reasons"]["state"] == "not in the source: Rome"
+    assert found.record["checks"]["consistency"]["reason"] == "lite: its model could not be had"
+    assert found.record["metrics"]["consistency"]["value"] is None
+    assert caplog.text.count("figure consistency is left out: all-MiniLM-L6-v2: could not be had") == 1
+    line = "  states by entities: consistent where the source has all of them (lite: its model could not be had)"
+    assert line in footer(again).splitlines()
+
+
+def test_a_checker_that_the_task_names_must_be_there(tmp_path, monkeypatch):
+    without_models(tmp_path, monkeypatch)
+    with pytest.raises(SourceError, match="no-encoder"):
+        run(tmp_path, metric_list=[{"metric": "consistency", "scorer": "lite"}])
+
+
+def test_a_package_with_another_content_is_not_gone_without(tmp_path, monkeypatch):
+    without_models(tmp_path, monkeypatch)
+
+    def wrong(*_, **__):
+        raise DigestError("wrong digest")
+
+    monkeypatch.setattr("halueval.consistency.encoder.fetch_first", wrong)
+    with pytest.raises(DigestError):
+        run(tmp_path)
+
+
+def test_the_summary_says_why_entities_decided(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shared, "languages", frozenset({"en"}))
+    line = (
+        "  states by entities: consistent where the source has all of them (shared has no validated threshold for zh)"
+    )
+    assert line in footer(run(tmp_path, language="zh")).splitlines()
 
 
 def test_a_threshold_does_not_decide_in_a_language_that_it_was_not_validated_for(tmp_path, monkeypatch):

@@ -66,6 +66,22 @@ def test_the_best_source_counts():
     assert scored.truncated == 1
 
 
+def test_sources_that_fail_beside_others_are_counted_and_every_cut_source_too(caplog, tmp_path):
+    annotated = made(
+        [("1", "none"), ("none", "2"), ("none", "none"), ("7", "9"), ("3", "4")], [True, False] * 2 + [True]
+    )
+    scored = score_rows(Number(), annotated)
+    assert scored.values[[0, 1, 3, 4]].tolist() == [1, 2, 9, 4]
+    assert scored.partial == {"no number": 2}
+    assert "2 rows are scored by some of their sources alone, since for one: no number" in caplog.text
+    assert scored.truncated == 1  # the source that was cut did not give row 3 its value
+    entry = validation_record([evaluate(scored, annotated, FAST)])["number"]["made"]
+    assert (entry["n_partial"], entry["partial_reasons"], entry["n_truncated"]) == (2, {"no number": 2}, 1)
+    keeper = KeptScores(tmp_path, write_atomically)
+    keeper.put(scored, annotated)
+    assert keeper.get(Number(), annotated).partial == scored.partial
+
+
 def test_the_threshold_never_sees_the_test_part():
     # On the validation part .5 separates; on the test part it is exactly wrong.
     values = [v for i in range(20) for v in ((0.9, 0.1) if i % 2 else (0.1, 0.9))]

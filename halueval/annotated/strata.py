@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from halueval.annotated.sets import AnnotatedRow
-from halueval.text import split_sentences
+from halueval.sentences import sentences
 
 Masks = dict[str, NDArray[np.bool_]]
 MOST_SENTENCES = 4
@@ -27,7 +27,5 @@ def error_type_masks(rows: Sequence[AnnotatedRow]) -> Masks:
 
 def sentence_masks(rows: Sequence[AnnotatedRow], language: str = "en") -> Masks:
     """Rows whose claim has one sentence, two, three, and four or more."""
-    counts = np.array(
-        [min(max(len(split_sentences(row.claim, language)), 1), MOST_SENTENCES) for row in rows], dtype=int
-    )
+    counts = np.array([min(max(len(sentences(row.claim, language)), 1), MOST_SENTENCES) for row in rows], dtype=int)
     return {f"{k}{'+' if k == MOST_SENTENCES else ''}": counts == k for k in sorted({int(c) for c in counts})}

@@ -69,6 +69,7 @@ class HuggingFaceBackend:
             architecture=self.architecture,
             chat=chat,
             input_prefix=located.spec.input_prefix,
+            model=self.model,
         )
         if located.adapter is not None:
             self.check_adapter(self.model, str(located.adapter))

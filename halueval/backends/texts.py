@@ -32,6 +32,7 @@ class Texts:
         architecture: of the model.
         chat: whether and how prompts are wrapped in the chat template.
         input_prefix: text before every source of an encoder-decoder.
+        model: of transformers, which knows how many of its positions a text can have; None counts all of them.
 
     Attributes:
         window: tokens that the model can be fed at once.
@@ -48,10 +49,11 @@ class Texts:
         architecture: Architecture,
         chat: ChatSettings,
         input_prefix: str = "",
+        model: Any = None,
     ) -> None:
         self.tokenizer, self.chat, self.architecture = tokenizer, chat, architecture
         self.input_prefix, self._decoder_start = input_prefix, decoder_start
-        self.window = _window(config, tokenizer)
+        self.window = _window(config, tokenizer, model)
         self.prefix = _prefix(tokenizer)
         self._numbers: dict[int, int] = {}
         # Masked everywhere, so that any id in the vocabulary serves.
@@ -193,14 +195,25 @@ def attempt(make: Callable[[Any], Any], request: Request) -> Any:
         return FailedResponse(str(error))
 
 
-def _window(config: Any, tokenizer: Any) -> int:
+def _window(config: Any, tokenizer: Any, model: Any) -> int:
     for name in ("n_positions", "max_position_embeddings", "n_ctx", "max_sequence_length"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
-            # RoBERTa counts positions from padding_idx + 1, so two of them can never be used.
-            return value - 2 if config.model_type in ("roberta", "xlm-roberta", "camembert") else value
+            return value - _unusable(model, value)
     limit = int(getattr(tokenizer, "model_max_length", 0) or 0)
     return limit if 0 < limit < UNBOUNDED else DEFAULT_WINDOW
+
+
+def _unusable(model: Any, size: int) -> int:
+    """Rows at the front of a model's table of so many positions that no token can have.
+
+    RoBERTa and its kin (XLM-R, CamemBERT, MPNet, Longformer) count positions from padding_idx + 1, the row of padding.
+    """
+    for name, part in () if model is None else model.named_modules():
+        padding = getattr(part, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None and part.num_embeddings == size:
+            return int(padding) + 1
+    return 0
 
 
 def _prefix(tokenizer: Any) -> list[int]:

@@ -24,6 +24,8 @@ Examples:
   halueval validate-scorer coverage lite likelihood --on qags_xsum,frank_validation --compare
   halueval validate-scorer lite --on halueval_qa --limit 2000 --json lite.json --plot lite.svg
   halueval validate-scorer nli --option nli:model=PATH-OR-HUB-ID --on all --data-dir data --scores kept
+  halueval validate-scorer factscore --option checker=nli --option 'checker_options={model: PATH}' \
+    --option threshold=0.5 --on qags_xsum --data-dir data
 
 Sets of people's annotations are not shipped: --data-dir holds them, laid out as the files of
 halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_summary_pairs come from PyPI.
@@ -61,7 +63,8 @@ halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_sum
     "options",
     multiple=True,
     metavar="[SCORER:]KEY=VALUE",
-    help="Option of a scorer; without a name, of all given. Repeatable.",
+    help="Option of a scorer; without a name, of all given. Mappings and lists in brackets, as YAML or JSON. "
+    "Repeatable.",
 )
 @click.option(
     "--scores",
@@ -151,7 +154,11 @@ def _options(names: list[str], given: tuple[str, ...]) -> dict[str, dict[str, An
 
 
 def _parse_option(text: str, names: list[str]) -> tuple[str | None, str, Any]:
-    """Owner, key and value of `[SCORER:]KEY=VALUE`; the value is read as YAML reads a scalar."""
+    """Owner, key and value of `[SCORER:]KEY=VALUE`.
+
+    The value is read as YAML (so as JSON too) where that is a number, true or false, or a mapping or list in brackets;
+    anything else is text.
+    """
     import yaml
 
     left, mark, raw = text.partition("=")
@@ -164,7 +171,9 @@ def _parse_option(text: str, names: list[str]) -> tuple[str | None, str, Any]:
         value = yaml.safe_load(raw)
     except yaml.YAMLError:
         value = raw
-    return owner or None, key, value if isinstance(value, bool | int | float) else raw
+    if isinstance(value, dict | list) and raw.lstrip()[:1] not in ("{", "["):  # "a: b" without them is a text
+        value = raw
+    return owner or None, key, value if isinstance(value, bool | int | float | dict | list) else raw
 
 
 def _check_distinct(kind: str, names: list[str]) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
 from halueval.consistency.grid import ClassifierScorer, Grid, joint
-from halueval.text import segment, split_sentences
+from halueval.sentences import sentences
+from halueval.text import segment
 
 CHUNK_WORDS = 350
 
@@ -37,15 +38,14 @@ class AlignScore(ClassifierScorer):
     """
 
     name = "alignscore"
+    version = 2
     summary = "mean over sentences of the largest P(aligned) over 350-word pieces, in [0, 1]; Zha and others 2023"
 
     def grid(self, pair: Pair) -> Grid:
         """Sentences of the claim; pieces of about 350 words of the source."""
-        source = split_sentences(pair.source, pair.language)
+        source = sentences(pair.source, pair.language)
         words = len(segment(pair.source, pair.language))
-        return Grid(
-            chunk_sentences(source, words, joint(pair.language)), tuple(split_sentences(pair.claim, pair.language))
-        )
+        return Grid(chunk_sentences(source, words, joint(pair.language)), tuple(sentences(pair.claim, pair.language)))
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
         """The largest P(aligned)."""

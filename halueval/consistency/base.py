@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from halueval.text import primary_language
+from halueval.text import primary_language, unicode_words
 
 Advance = Callable[[int], None]
 """Is told how many more pairs have been scored."""
 
 NO_SOURCE = "no source to check against"
 NO_CLAIM = "empty claim"
+NO_WORD = "the claim has no word"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ class ConsistencyScorer(ABC):
         threshold: at and above it a claim counts as consistent, None where none was validated.
         threshold_from: where it was chosen.
         languages: primary tags of the languages in which the threshold holds; None for all.
+        needs_words: a claim of marks alone ("...") has no value.
     """
 
     name: str
@@ -96,6 +98,7 @@ class ConsistencyScorer(ABC):
     threshold: float | None = None
     threshold_from: str | None = None
     languages: frozenset[str] | None = None
+    needs_words: bool = False
 
     def threshold_in(self, language: str) -> float | None:
         """The threshold for texts of a language; None where none was validated."""
@@ -122,11 +125,13 @@ class ConsistencyScorer(ABC):
             )
         return [verdict for verdict in out if verdict is not None]
 
-    @staticmethod
-    def _refused(pair: Pair) -> Verdict | None:
+    def _refused(self, pair: Pair) -> Verdict | None:
         if not pair.source.strip():
             return Verdict.unscored(NO_SOURCE)
-        return Verdict.unscored(NO_CLAIM) if not pair.claim.strip() else None
+        if not pair.claim.strip():
+            return Verdict.unscored(NO_CLAIM)
+        wordless = self.needs_words and not unicode_words(pair.claim, pair.language)
+        return Verdict.unscored(NO_WORD) if wordless else None
 
     @abstractmethod
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
@@ -135,8 +140,19 @@ class ConsistencyScorer(ABC):
         `advance` must be told of each pair once.
         """
 
+    @property
+    def model_name(self) -> str | None:
+        """Of the model that was named for it, for records; what determines values is its digest, in `identity`."""
+        return None
+
     def identity(self) -> dict[str, str | int]:
-        """What determines its values: name, version, and whatever a subclass adds (its model's digest, options)."""
+        """What determines its values: name, version, and whatever a subclass adds (its model's digest, options).
+
+        Files of a model are found for it, but no weights are loaded.
+
+        Raises:
+            ModelError, SourceError, UsageError: a model is needed that was not named or cannot be had.
+        """
         return {"name": self.name, "version": self.version}
 
 

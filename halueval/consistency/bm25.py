@@ -12,7 +12,8 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from halueval.text import segment, split_sentences, unicode_words
+from halueval.sentences import sentences
+from halueval.text import segment, unicode_words
 
 MAX_WORDS = 256
 """Words of a passage (CJK: characters), as FActScore has 256 tokens."""
@@ -43,7 +44,7 @@ def passages(text: str, language: str = "en", title: str = "") -> list[str]:
 
 
 def _pieces(text: str, language: str) -> Iterable[tuple[str, int]]:
-    for sentence in split_sentences(text, language):
+    for sentence in sentences(text, language):
         words = segment(sentence, language)
         if len(words) <= MAX_WORDS:
             yield sentence, len(words)

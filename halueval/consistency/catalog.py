@@ -70,6 +70,16 @@ def option_names(found: type[Any]) -> list[str]:
     return names
 
 
+def with_device(name: str, options: Mapping[str, Any], device: str) -> dict[str, Any]:
+    """The options of a scorer with the device of those that have a model, unless they name another.
+
+    Raises:
+        UsageError: there is no such scorer.
+    """
+    takes = device != "auto" and "device" in option_names(scorer_class(name))
+    return {**({"device": device} if takes else {}), **options}
+
+
 def create(name: str, options: Mapping[str, Any] | None = None) -> ConsistencyScorer:
     """Build a scorer with its options.
 

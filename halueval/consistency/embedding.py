@@ -8,13 +8,16 @@ import numpy as np
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.encoder import SentenceEncoder
-from halueval.consistency.sentences import sentences as split
+from halueval.sentences import sentences as split
 
 PAIRS_AT_ONCE = 32
 
 
 class Embedding(ConsistencyScorer):
     """Mean over the claim's sentences of the largest cosine to a sentence of the source.
+
+    A sentence beyond the encoder's 256 tokens loses its end: of the source's it counts as truncated, of the claim's as
+    `claim_tokens_unseen` in the details.
 
     Args:
         model: directory of another encoder; None for the packaged one.
@@ -30,8 +33,8 @@ class Embedding(ConsistencyScorer):
         self._encoder = SentenceEncoder(model, device=device, dtype=dtype)
 
     def identity(self) -> dict[str, str | int]:
-        """With the encoder's digest."""
-        return {**super().identity(), "weights_sha256": self._encoder.digest}
+        """With the encoder's digest and precision."""
+        return {**super().identity(), "weights_sha256": self._encoder.digest, "dtype": self._encoder.dtype}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair, with each sentence's own value."""
@@ -47,6 +50,8 @@ class Embedding(ConsistencyScorer):
                 at += len(claim) + len(source)
                 best = (mine @ theirs.T).max(axis=1)
                 sentences = tuple(SentenceScore(text, float(v)) for text, v in zip(claim, best, strict=True))
-                out.append(Verdict(float(np.mean(best)), sentences=sentences, details={"minimum": float(best.min())}))
+                cut, unseen = (sum(map(self._encoder.cut, texts)) for texts in (source, claim))
+                details = {"minimum": float(best.min())} | ({"claim_tokens_unseen": float(unseen)} if unseen else {})
+                out.append(Verdict(float(np.mean(best)), sentences=sentences, truncated=cut, details=details))
             advance(len(part))
         return out

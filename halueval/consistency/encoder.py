@@ -29,7 +29,7 @@ SOURCES = (
 """In the order in which they are tried."""
 WHAT = "all-MiniLM-L6-v2"
 LONGEST = 256
-"""Tokens of a text that the encoder was trained to see; what is beyond is cut."""
+"""Tokens of a text that the encoder was trained to see; what is beyond is cut, see `SentenceEncoder.cut`."""
 BATCH_TOKENS = 4096
 REMEMBERED = 50_000
 """Vectors that are kept, since the sentences of a source come back with each claim about it."""
@@ -51,6 +51,7 @@ class SentenceEncoder:
         self._asked = device, dtype
         self._loaded: tuple[Any, Any] | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
+        self._cut: dict[str, int] = {}
 
     @cached_property
     def _fetched(self) -> Path:
@@ -62,6 +63,11 @@ class SentenceEncoder:
         from halueval.backends.fingerprint import weights_sha256
 
         return weights_sha256(self._fetched)
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights; `auto` is float32 on every machine."""
+        return "float32" if self._asked[1] == "auto" else self._asked[1]
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """One vector a text, of length one; shape (len(texts), size).
@@ -80,13 +86,31 @@ class SentenceEncoder:
         """For each text the vectors of its tokens, special ones left out; shape (tokens, size), of length one."""
         return [tokens for _, tokens in self._hidden(texts, tokens=True)]
 
+    def cut(self, text: str) -> int:
+        """Tokens of a text that was encoded which the encoder did not see: beyond `LONGEST`, or its own window."""
+        return self._cut.get(text, 0)
+
+    @cached_property
+    def _window(self) -> int:
+        from halueval.backends.base import ChatSettings
+        from halueval.backends.texts import Texts
+
+        model, tokenizer = self._load()
+        chat = ChatSettings()
+        return Texts(
+            tokenizer, model.config, decoder_start=None, architecture="classifier", chat=chat, model=model
+        ).window
+
     def _hidden(self, texts: Sequence[str], *, tokens: bool) -> list[tuple[Vectors, Vectors]]:
         if not texts:
             return []
         import torch
 
         model, tokenizer = self._load()
-        ids = tokenizer(list(texts), truncation=True, max_length=LONGEST)["input_ids"]
+        ids = tokenizer(list(texts), verbose=False)["input_ids"]
+        most = min(LONGEST, self._window)
+        self._cut.update({text: len(row) - most for text, row in zip(texts, ids, strict=True) if len(row) > most})
+        ids = [row if len(row) <= most else [*row[: most - 1], row[-1]] for row in ids]
         order = sorted(range(len(ids)), key=lambda i: -len(ids[i]))
         out: list[tuple[Vectors, Vectors] | None] = [None] * len(texts)
         at = 0
@@ -118,15 +142,17 @@ class SentenceEncoder:
             from halueval.backends.loading import quiet_transformers
             from halueval.engine.products import pack_products
 
-            device, dtype = self._asked
-            device = resolve_device(device)
+            device = resolve_device(self._asked[0])
             if device == "cpu":
                 use_all_cores()
-            chosen = torch.float32 if dtype == "auto" else getattr(torch, dtype)
             with quiet_transformers():
                 tokenizer = AutoTokenizer.from_pretrained(self._fetched, local_files_only=True)
                 model = AutoModel.from_pretrained(
-                    self._fetched, dtype=chosen, use_safetensors=True, local_files_only=True, add_pooling_layer=False
+                    self._fetched,
+                    dtype=getattr(torch, self.dtype),
+                    use_safetensors=True,
+                    local_files_only=True,
+                    add_pooling_layer=False,
                 )
             model = model.to(device).eval()
             pack_products(model)

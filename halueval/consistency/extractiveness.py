@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
+from halueval.consistency.base import NO_WORD, Advance, ConsistencyScorer, Pair, Verdict
 from halueval.text import unicode_words
-
-NO_WORD = "the claim has no word"
 
 
 def fragments(claim: Sequence[str], source: Sequence[str]) -> list[int]:

@@ -14,13 +14,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from halueval.schema import GenerationRequest, GenerationResponse
-from halueval.text import is_cjk, is_english, split_sentences
+from halueval.sentences import sentences
+from halueval.text import is_cjk, is_english
 
 if TYPE_CHECKING:
     from halueval.backends.base import Backend
     from halueval.backends.loading import LocatedModel
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raised whenever the rule would split otherwise."""
 
 _JOINTS = frozenset({"and", "but", "while", "whereas", "although"})
@@ -41,7 +42,7 @@ _SHORTEST_CJK = 4
 def split_facts(text: str, language: str = "en") -> list[str]:
     """The clauses of a text, in order; a sentence that cannot be split is one."""
     out: list[str] = []
-    for sentence in split_sentences(text, language):
+    for sentence in sentences(text, language):
         if is_cjk(language):
             out += _cjk(sentence)
             continue
@@ -160,9 +161,16 @@ class FactsModel:
             self._located = locate(Registry().model(self.model), adapter=None)
         return self._located
 
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights, resolved."""
+        from halueval.backends.devices import resolve_device, resolve_dtype
+
+        return resolve_dtype(self._dtype, self.located.spec, resolve_device(self._device))
+
     def _open(self) -> Backend:
         from halueval.backends.base import ChatSettings
-        from halueval.backends.devices import resolve_device, resolve_dtype
+        from halueval.backends.devices import resolve_device
         from halueval.backends.huggingface import HuggingFaceBackend
         from halueval.errors import ModelError
 
@@ -170,7 +178,7 @@ class FactsModel:
         if located.architecture == "classifier":
             raise ModelError(f"model {self.model}: is a classifier; facts_model must generate text")
         device = resolve_device(self._device)
-        dtype = resolve_dtype(self._dtype, located.spec, device)
+        dtype = self.dtype
         chat = ChatSettings(apply=located.identity(dtype).chat_template_sha256 is not None)
         self._backend = HuggingFaceBackend(located, device=device, dtype=dtype, chat=chat)
         return self._backend

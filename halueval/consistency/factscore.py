@@ -21,11 +21,12 @@ from typing import Any
 
 from halueval.consistency.base import NO_CLAIM, Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.bm25 import Index, passages
-from halueval.consistency.catalog import create
+from halueval.consistency.catalog import create, with_device
 from halueval.consistency.facts import RULES_VERSION, FactsModel, split_facts
 from halueval.datafile import read_rows
 from halueval.errors import DataError, UsageError
-from halueval.text import is_refusal, split_sentences
+from halueval.sentences import sentences as split
+from halueval.text import is_refusal
 
 ABSTAINS = "abstains"
 NO_FACT = "no fact found in the claim"
@@ -49,6 +50,7 @@ class FActScore(ConsistencyScorer):
 
     `sentences` of a verdict holds each fact with 1 or 0 (None where the checker gave no value); `details` the numbers
     `facts`, `supported`, `unscored_facts`, `failed_sentences`, the `precision` before the penalty, and the `penalty`.
+    `truncated` is what the checker did not see of the passages that were asked.
 
     Args:
         checker: name of the consistency scorer that decides whether a passage supports a fact.
@@ -59,7 +61,7 @@ class FActScore(ConsistencyScorer):
         facts_model: local instruct model that lists the facts; left out, clauses by rule.
         passages: best passages that a fact is held against.
         gamma: facts below which the score is penalised; 0 for no penalty.
-        device: of the facts model.
+        device: of the facts model, and of the checker unless its options name another.
         dtype: of the facts model.
 
     Raises:
@@ -67,6 +69,7 @@ class FActScore(ConsistencyScorer):
     """
 
     name = "factscore"
+    version = 2
     summary = "share of facts that the source supports, few facts penalised, 0-1 (Min et al. 2023, own retrieval)"
 
     def __init__(
@@ -88,7 +91,12 @@ class FActScore(ConsistencyScorer):
             raise UsageError(f"consistency scorer 'factscore': passages is {passages}; it must be 1 or more")
         if not (math.isfinite(gamma) and gamma >= 0):
             raise UsageError(f"consistency scorer 'factscore': gamma is {gamma}; it must be 0 or more")
-        self.checker = create(checker, checker_options)
+        if not isinstance(checker_options, Mapping | None):
+            raise UsageError(
+                f"consistency scorer 'factscore': checker_options is {checker_options!r}; write a mapping, as in "
+                "{model: PATH}"
+            )
+        self.checker = create(checker, with_device(checker, checker_options or {}, device))
         default = DEFAULT_THRESHOLD if checker == DEFAULT_CHECKER else self.checker.threshold
         if threshold is None and default is None:
             raise UsageError(
@@ -99,7 +107,7 @@ class FActScore(ConsistencyScorer):
             raise UsageError(f"consistency scorer 'factscore': threshold is {threshold}; it must be a finite number")
         if knowledge is not None and not Path(knowledge).is_file():
             raise UsageError(f"consistency scorer 'factscore': knowledge: no such file: {knowledge}")
-        self._options = dict(checker_options or {})
+        self._options = {key: value for key, value in (checker_options or {}).items() if key != "device"}
         self._knowledge = Path(knowledge) if knowledge is not None else None
         self._lister = FactsModel(facts_model, device, dtype) if facts_model else None
         self._passages, self._gamma = passages, gamma
@@ -129,7 +137,10 @@ class FActScore(ConsistencyScorer):
                 self._fact(text, [answers[check] for check in of_fact])
                 for text, of_fact in zip(facts.texts, checks, strict=True)
             ]
-            out.append(self._verdict(facts, scores))
+            cut: dict[str, int] = {}
+            for check in (check for of_fact in checks for check in of_fact):
+                cut[check.source] = max(cut.get(check.source, 0), answers[check].truncated)
+            out.append(replace(self._verdict(facts, scores), truncated=sum(cut.values())))
             advance(1)
         return out
 
@@ -140,9 +151,7 @@ class FActScore(ConsistencyScorer):
                 _Facts(reason=ABSTAINS) if no else _Facts(tuple(split_facts(pair.claim, pair.language)))
                 for pair, no in zip(pairs, refused, strict=True)
             ]
-        sentences = [
-            [] if no else split_sentences(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)
-        ]
+        sentences = [[] if no else split(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)]
         answers = iter(self._lister.ask([sentence for claim in sentences for sentence in claim]))
         out = []
         for claim, no in zip(sentences, refused, strict=True):
@@ -201,6 +210,11 @@ class FActScore(ConsistencyScorer):
         """exp(1 − γ/n) where n ≤ γ facts, else 1; there must be a fact."""
         return math.exp(1 - self._gamma / facts) if self._gamma and facts <= self._gamma else 1.0
 
+    @property
+    def model_name(self) -> str | None:
+        """The checker's."""
+        return self.checker.model_name
+
     def identity(self) -> dict[str, str | int]:
         """With the checker and its own identity, threshold, γ, retrieval, knowledge and the source of the facts."""
         out: dict[str, str | int] = {
@@ -215,7 +229,7 @@ class FActScore(ConsistencyScorer):
         if self._knowledge is not None:
             out["knowledge_sha256"] = hashlib.sha256(self._knowledge.read_bytes()).hexdigest()
         if self._lister is not None:
-            out["facts"] = self._lister.located.weights_sha256
+            out |= {"facts": self._lister.located.weights_sha256, "facts_dtype": self._lister.dtype}
         return out
 
 

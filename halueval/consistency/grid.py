@@ -165,6 +165,11 @@ class ClassifierScorer(GridScorer):
         """The arithmetic mean."""
         return sum(values) / len(values)
 
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self.classifier.local.spec().name
+
     def identity(self) -> dict[str, str | int]:
         """Name, version, and the classifier's identity."""
         return {**super().identity(), **self.classifier.identity()}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from halueval.backends.fingerprint import read_json, weight_files, weights_sha256
+from halueval.backends.fingerprint import read_json, tokenizer_sha256, weight_files, weights_sha256
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
+from halueval.sentences import sentences as split
 from halueval.source import fetch_first
-from halueval.text import split_sentences
 
 PROMPT = "<pad> Determine if the hypothesis is true given the premise?\n\nPremise: {source}\n\nHypothesis: {claim}"
 """The official prompt: the source is the premise and stands first; the other way round is another question."""
@@ -68,7 +69,6 @@ class HHEM(ConsistencyScorer):
         self.local = LocalModel(model, scorer=self.name, device=device, dtype=dtype)
         self._tokenizer_name, self._batch_size, self._max_length = tokenizer, batch_size, max_length
         self.by_sentence = by_sentence
-        self._digest: str | None = None
         self._loaded: tuple[Any, Any] | None = None
 
     def load(self) -> tuple[Any, Any]:
@@ -78,26 +78,35 @@ class HHEM(ConsistencyScorer):
             ModelError: the files do not make such a model.
         """
         if self._loaded is None:
-            spec = self.local.spec()
-            directory = fetch_first(spec.source, base=spec.directory, what=spec.name).path
-            if not directory.is_dir():
-                raise ModelError(f"{directory}: HHEM is a directory with safetensors")
-            digest = weights_sha256(directory)
+            directory = self._directory
             model = load_weights(directory, self.local.dtype).to(self.local.device).eval()
-            tokenizer = self._tokenizer(directory)
-            self._digest, self._loaded = digest, (model, tokenizer)
+            tokenizer = self._tokenizer()
+            self._loaded = model, tokenizer
         return self._loaded
 
-    def _tokenizer(self, directory: Path) -> Any:
-        from transformers import AutoTokenizer
+    @cached_property
+    def _directory(self) -> Path:
+        spec = self.local.spec()
+        directory = fetch_first(spec.source, base=spec.directory, what=spec.name).path
+        if not directory.is_dir():
+            raise ModelError(f"{directory}: HHEM is a directory with safetensors")
+        return directory
 
-        from halueval.backends.fingerprint import tokenizer_sha256
-        from halueval.backends.loading import quiet_transformers
+    @cached_property
+    def _tokenizer_directory(self) -> Path:
         from halueval.registry import Registry
 
-        if self._tokenizer_name is not None:
-            spec = Registry().model(self._tokenizer_name)
-            directory = fetch_first(spec.source, base=spec.directory, what=spec.name).path
+        if self._tokenizer_name is None:
+            return self._directory
+        spec = Registry().model(self._tokenizer_name)
+        return fetch_first(spec.source, base=spec.directory, what=spec.name).path
+
+    def _tokenizer(self) -> Any:
+        from transformers import AutoTokenizer
+
+        from halueval.backends.loading import quiet_transformers
+
+        directory = self._tokenizer_directory
         tokenizer_sha256(directory)
         try:
             with quiet_transformers():
@@ -115,7 +124,7 @@ class HHEM(ConsistencyScorer):
         out: list[Verdict] = []
         for start in range(0, len(pairs), GROUP):
             group = pairs[start : start + GROUP]
-            parts = [split_sentences(p.claim, p.language) if self.by_sentence else [] for p in group]
+            parts = [split(p.claim, p.language) if self.by_sentence else [] for p in group]
             items = [(p.source, text) for p, part in zip(group, parts, strict=True) for text in (p.claim, *part)]
             answers = iter(self.ask(items))
             for part in parts:
@@ -161,11 +170,20 @@ class HHEM(ConsistencyScorer):
     def _ids(self, source: str, claim: str) -> list[int]:
         return list(self.load()[1](prompt(source, claim), verbose=False)["input_ids"])
 
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self.local.spec().name
+
     def identity(self) -> dict[str, str | int]:
-        """Name, version, and once loaded the digest of the weights."""
+        """Name, version, digests of weights and tokenizer, and the precision; nothing is loaded for it.
+
+        Raises:
+            ModelError, SourceError, UsageError: no model was named, or its files cannot be had.
+        """
         out = super().identity()
-        if self._digest is not None:
-            out |= {"weights_sha256": self._digest, "dtype": self.local.dtype}
+        out |= {"weights_sha256": weights_sha256(self._directory), "dtype": self.local.dtype}
+        out |= {"tokenizer_sha256": tokenizer_sha256(self._tokenizer_directory)}
         return out if self._max_length is None else {**out, "max_length": self._max_length}
 
 

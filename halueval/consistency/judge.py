@@ -13,7 +13,8 @@ from halueval.consistency.endpoint import Endpoint
 from halueval.consistency.local_model import LocalModel
 from halueval.errors import ModelError, UsageError
 from halueval.schema import FailedResponse, GenerationRequest, GenerationResponse, sha256_text
-from halueval.text import primary_language, split_sentences
+from halueval.sentences import sentences as split
+from halueval.text import primary_language
 
 NO_VERDICT = "the judge's answer holds no verdict"
 ENDPOINT_GROUP = 64
@@ -104,6 +105,7 @@ class Judge(ConsistencyScorer):
     """
 
     name = "judge"
+    version = 2
     summary = "1 consistent, 0 inconsistent, by a language model with a fixed prompt; local or over the network"
     cost: Literal["rules", "model", "endpoint"] = "model"
     threshold = 0.5
@@ -141,7 +143,7 @@ class Judge(ConsistencyScorer):
         group = len(pairs) if self._endpoint is None else ENDPOINT_GROUP
         for start in range(0, len(pairs), group):
             part = pairs[start : start + group]
-            texts = [tuple(split_sentences(p.claim, p.language)) if self.by_sentence else (p.claim,) for p in part]
+            texts = [tuple(split(p.claim, p.language)) if self.by_sentence else (p.claim,) for p in part]
             asked = [(p, text) for p, claim in zip(part, texts, strict=True) for text in claim]
             answers = iter(self._answers([prompt(p.source, text, p.question, p.language) for p, text in asked]))
             out += [self._verdict(claim, [next(answers) for _ in claim]) for claim in texts]
@@ -203,8 +205,13 @@ class Judge(ConsistencyScorer):
             self._backend = HuggingFaceBackend(located, device=self.local.device, dtype=self.local.dtype, chat=chat)
         return self._backend
 
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id, or the name at the endpoint."""
+        return self.local.spec().name if self._endpoint is None else self._endpoint.model
+
     def identity(self) -> dict[str, str | int]:
-        """Name, version, prompts, limits, and the model: its digest once found, or its name and address."""
+        """Name, version, prompts, limits, and the model: its digests, or its name and address."""
         out: dict[str, str | int] = {
             **super().identity(),
             "prompts_sha256": sha256_text(ENGLISH + CHINESE),

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from halueval.errors import ModelError
 from halueval.registry import Registry
-from halueval.schema import FailedResponse, Request, Response
+from halueval.schema import FailedResponse, LoglikelihoodRequest, Request, Response, sha256_text
 
 if TYPE_CHECKING:
     from halueval.backends.base import Architecture
     from halueval.backends.huggingface import HuggingFaceBackend
     from halueval.backends.loading import LocatedModel
+    from halueval.backends.texts import Texts
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 REMEMBERED = 100_000
@@ -77,6 +78,58 @@ class LanguageModel:
         at = len(context)
         return [(first - at, last - at) for first, last in whole["offset_mapping"] if last > at]
 
+    def in_chat(self, text: str) -> str | None:
+        """A user's message in the model's chat template, up to where the answer begins; None where it has none.
+
+        A BOS that the tokenizer puts before every text is left out.
+
+        Raises:
+            ModelError: the template cannot be applied.
+        """
+        if self.chat_template_sha256 is None:
+            return None
+        backend = self._backend or self._open()
+        templated = self._chat.context(text)[0]
+        return templated.removeprefix(backend.tokenizer.bos_token) if backend.texts.prefix else templated
+
+    @cached_property
+    def _chat(self) -> Texts:
+        from halueval.backends.base import ChatSettings
+        from halueval.backends.texts import Texts
+
+        backend = self._backend or self._open()
+        return Texts(
+            backend.tokenizer,
+            backend.model.config,
+            decoder_start=None,
+            architecture=backend.architecture,
+            chat=ChatSettings(apply=True),
+        )
+
+    def fit(self, source: str, requests: Callable[[str], Sequence[LoglikelihoodRequest]]) -> tuple[str, int] | None:
+        """As much of the beginning of a source as fits into all requests that are made with it.
+
+        Args:
+            source: the text.
+            requests: what would be asked with a source.
+
+        Returns:
+            What fits, and how many tokens were cut from its end; None where there is no room for a token of it.
+        """
+        texts = (self._backend or self._open()).texts
+        ids = texts.encode(source)
+        text, kept = source, len(ids)
+        while over := max(self._excess(texts, request) for request in requests(text)):
+            kept -= over
+            if kept < 1:
+                return None
+            text = texts.decode(ids[:kept]).rstrip("\ufffd")
+        return text, len(ids) - kept
+
+    def _excess(self, texts: Texts, request: LoglikelihoodRequest) -> int:
+        row = texts.source_and_target(request)[1] if self.architecture == "seq2seq" else texts.row(request)
+        return row.num_truncated
+
     @property
     def architecture(self) -> Architecture:
         """Of the model, which is loaded for it."""
@@ -88,18 +141,33 @@ class LanguageModel:
 
         return locate(Registry().model(self.model), adapter=None)
 
+    @cached_property
+    def chat_template_sha256(self) -> str | None:
+        """Digest of the model's chat template; None where it has none."""
+        from halueval.backends.fingerprint import chat_template
+
+        template = chat_template(self._located.directory)
+        return None if template is None else sha256_text(template)
+
     @property
-    def weights_sha256(self) -> str:
-        """Digest of the weights, for which they need not be loaded."""
-        return self._located.weights_sha256
+    def dtype(self) -> str:
+        """Precision of the weights, resolved: `auto` is another one on another machine."""
+        from halueval.backends.devices import resolve_device, resolve_dtype
+
+        return resolve_dtype(self._dtype, self._located.spec, resolve_device(self._device))
+
+    def identity(self) -> dict[str, str]:
+        """What determines its answers, for which nothing is loaded: digests of weights and adapter, and precision."""
+        known = self._located.identity(self.dtype)
+        adapter = {} if known.adapter_sha256 is None else {"adapter_sha256": known.adapter_sha256}
+        return {"weights_sha256": known.weights_sha256, **adapter, "dtype": known.dtype}
 
     def _open(self) -> HuggingFaceBackend:
-        from halueval.backends.devices import resolve_device, resolve_dtype
+        from halueval.backends.devices import resolve_device
         from halueval.backends.huggingface import HuggingFaceBackend
 
         device = resolve_device(self._device)
-        dtype = resolve_dtype(self._dtype, self._located.spec, device)
-        self._backend = HuggingFaceBackend(self._located, device=device, dtype=dtype)
+        self._backend = HuggingFaceBackend(self._located, device=device, dtype=self.dtype)
         return self._backend
 
 

@@ -9,9 +9,10 @@ Four figures, in nats a token, higher is more consistent:
 - `likelihood_shuffled`: the same against the source with its words in random order, which keeps the words and takes
   off what they alone make likely.
 
-Sentences of the claim are scored too, each given the source and the sentences before it; with `aggregate: sentences`
-the mean over sentences is the value, and not the mean over tokens. All requests about a source share it in the
-engine. A source beyond the model's window loses its beginning, which is counted; a claim beyond it cannot be scored.
+Sentences of the claim have each figure too, given the source (or what stands in for it) and the sentences before; with
+`aggregate: sentences` the mean of these is the value, and not the figure of the whole claim. All requests about a
+source share it in the engine. A source beyond the model's window loses its beginning, which is counted; a claim beyond
+it cannot be scored.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from dataclasses import dataclass
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, LanguageModel, failure, shared_model
-from halueval.consistency.sentences import sentences as split
 from halueval.errors import UsageError
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response, sha256_text
+from halueval.sentences import sentences as split
 from halueval.text import is_cjk
 
 PROMPTS = {"en": ("Article: ", "\nSummary:"), "zh": ("文章：", "\n摘要：")}
@@ -34,11 +35,11 @@ PROMPTS = {"en": ("Article: ", "\nSummary:"), "zh": ("文章：", "\n摘要：")
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Requests of a pair: the whole claim, each sentence, and the whole claim against something else."""
+    """Sentences of a claim, and requests: the whole claim and each sentence given the source, and given another."""
 
-    whole: LoglikelihoodRequest
-    sentences: tuple[tuple[str, LoglikelihoodRequest], ...]
-    against: LoglikelihoodRequest | None
+    sentences: tuple[str, ...]
+    given: tuple[LoglikelihoodRequest, ...]
+    against: tuple[LoglikelihoodRequest, ...] = ()
 
 
 class Likelihood(ConsistencyScorer):
@@ -46,7 +47,7 @@ class Likelihood(ConsistencyScorer):
 
     Args:
         model: card, directory or hub id of a causal or encoder-decoder model; the embedded one by default.
-        aggregate: `tokens`, or `sentences` for the mean over sentences of their means.
+        aggregate: `tokens`, or `sentences` for the mean over sentences of their figures.
         device: as `--device`.
         dtype: as `--dtype`.
     """
@@ -68,9 +69,14 @@ class Likelihood(ConsistencyScorer):
         self.aggregate = aggregate
         self._model: LanguageModel = shared_model(model, device, dtype)
 
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self._model.model
+
     def identity(self) -> dict[str, str | int]:
-        """With the model's digest and the aggregation."""
-        return {**super().identity(), "weights_sha256": self._model.weights_sha256, "aggregate": self.aggregate}
+        """With the model's digest and precision, and the aggregation."""
+        return {**super().identity(), **self._model.identity(), "aggregate": self.aggregate}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair; all requests are planned together."""
@@ -82,22 +88,28 @@ class Likelihood(ConsistencyScorer):
         return [self._verdict(one, [known[request] for request in _all(one)]) for one in asked]
 
     def _requests(self, pair: Pair) -> _Asked:
+        claim = pair.claim.strip()
+        sentences = tuple(split(claim, pair.language))
+        given = self._given(pair.source.strip(), claim, sentences, pair.language)
+        other = self.other_source(pair)
+        against = () if other is None else self._given(other, claim, sentences, pair.language)
+        return _Asked(sentences, given, against)
+
+    def _given(
+        self, source: str, claim: str, sentences: Sequence[str], language: str
+    ) -> tuple[LoglikelihoodRequest, ...]:
+        """The whole claim given a source, then each of its sentences given the source and those before it."""
         # An encoder-decoder of summaries was trained on bare sources and targets.
         plain = self._model.architecture == "seq2seq"
-        context = pair.source.strip() if plain else prompt(pair.source, pair.language)
-        gap = "" if is_cjk(pair.language) else " "
-        claim = pair.claim.strip()
-        sentences = []
+        context = source if plain else prompt(source, language)
+        gap = "" if is_cjk(language) else " "
+        out = [LoglikelihoodRequest(context, gap + claim)]
         before = context
-        for sentence in split(claim, pair.language):
-            sentences.append((sentence, LoglikelihoodRequest(before, gap + sentence)))
+        for sentence in sentences:
+            out.append(LoglikelihoodRequest(before, gap + sentence))
             # The decoder of an encoder-decoder cannot be given what stands before, so each sentence begins anew.
             before = before if plain else before + gap + sentence
-        other = self.other_source(pair)
-        if other is not None:
-            other = other if plain else prompt(other, pair.language)
-        against = None if other is None else LoglikelihoodRequest(other, gap + claim)
-        return _Asked(LoglikelihoodRequest(context, gap + claim), tuple(sentences), against)
+        return tuple(out)
 
     def other_source(self, pair: Pair) -> str | None:
         """The source whose likelihood is taken off, or None."""
@@ -108,20 +120,19 @@ class Likelihood(ConsistencyScorer):
         if problem:
             return Verdict.unscored(problem)
         found = [response for response in responses if isinstance(response, LoglikelihoodResponse)]
-        whole, parts = found[0], found[1 : 1 + len(asked.sentences)]
-        means = [part.loglikelihood / part.num_tokens for part in parts]
-        value = self.value(whole, found[-1] if asked.against else None)
+        given, against = found[: len(asked.given)], found[len(asked.given) :]
+        value, *parts = (self.value(one, against[i] if against else None) for i, one in enumerate(given))
         if self.aggregate == "sentences":
-            value = math.fsum(means) / len(means)
+            value = math.fsum(parts) / len(parts)
         return Verdict(
             value,
-            sentences=tuple(SentenceScore(t, v) for (t, _), v in zip(asked.sentences, means, strict=True)),
-            truncated=whole.num_truncated,
-            details={"tokens": float(whole.num_tokens), "worst_sentence": min(means)},
+            sentences=tuple(SentenceScore(t, v) for t, v in zip(asked.sentences, parts, strict=True)),
+            truncated=given[0].num_truncated,
+            details={"tokens": float(given[0].num_tokens), "worst_sentence": min(parts)},
         )
 
     def value(self, whole: LoglikelihoodResponse, against: LoglikelihoodResponse | None) -> float:
-        """From the claim's log-likelihood given the source, and given the other source."""
+        """From the log-likelihood of the claim (or of a sentence) given the source, and given the other source."""
         return whole.loglikelihood / whole.num_tokens
 
 
@@ -129,6 +140,7 @@ class LikelihoodMin(Likelihood):
     """Log-likelihood of the least likely token."""
 
     name = "likelihood_min"
+    version = 2
     summary = "log p of the claim's least likely token given the source, in nats"
 
     def value(self, whole: LoglikelihoodResponse, against: LoglikelihoodResponse | None) -> float:
@@ -140,6 +152,7 @@ class LikelihoodPMI(Likelihood):
     """Pointwise mutual information with the source."""
 
     name = "likelihood_pmi"
+    version = 2
     summary = "mean log p(token | source) - log p(token | no source), in nats"
 
     def other_source(self, pair: Pair) -> str | None:
@@ -172,8 +185,7 @@ def prompt(source: str, language: str) -> str:
 
 
 def _all(asked: _Asked) -> list[LoglikelihoodRequest]:
-    against = [asked.against] if asked.against else []
-    return [asked.whole, *(request for _, request in asked.sentences), *against]
+    return [*asked.given, *asked.against]
 
 
 class _Shares:

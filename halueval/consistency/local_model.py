@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.batching import Budget, Cost, plan_batches
@@ -126,10 +126,14 @@ class LocalModel:
         return self._loaded
 
     def identity(self) -> dict[str, str | int]:
-        """Digest of the weights and precision, once the files have been found."""
-        if self._located is None:
-            return {}
-        return {"weights_sha256": self._located.weights_sha256, "dtype": self.dtype}
+        """What determines its answers: digests of its files, which are found but not loaded, and the precision.
+
+        Raises:
+            ModelError, SourceError, UsageError: no model was named, or its files cannot be had.
+        """
+        known = asdict(self.located.identity(self.dtype))
+        digests = {key: value for key, value in known.items() if key.endswith("_sha256") and value is not None}
+        return {**digests, "dtype": known["dtype"]}
 
 
 def in_batches(

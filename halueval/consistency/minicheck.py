@@ -11,7 +11,8 @@ from halueval.consistency.labels import roles_of
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
-from halueval.text import segment, split_sentences
+from halueval.sentences import sentences
+from halueval.text import segment
 
 T5_PREFIX = "predict: "
 T5_VOCABULARY, OFFICIAL_LABELS = 32_100, (3, 209)
@@ -33,7 +34,7 @@ def chunk(text: str, size: Callable[[str], int], most: int, language: str = "en"
     pieces: list[str] = []
     current, total = "", 0
     for line in text.split("\n"):
-        for sentence in split_sentences(line, language):
+        for sentence in sentences(line, language):
             more = size(sentence)
             if current.strip() and total + more > most:
                 pieces.append(current.strip())
@@ -67,6 +68,7 @@ class MiniCheck(GridScorer):
     """
 
     name = "minicheck"
+    version = 2
     summary = "least supported sentence's P(supported), largest over pieces, in [0, 1]; Tang and others 2024"
     threshold = 0.5
     threshold_from = "Liyan06/MiniCheck"
@@ -109,7 +111,8 @@ class MiniCheck(GridScorer):
         config = model.config
         if self.is_t5 or getattr(config, "position_biased_input", True) is False:
             return self._max_length or RELATIVE_WINDOW
-        texts = Texts(tokenizer, config, decoder_start=None, architecture="classifier", chat=ChatSettings())
+        chat = ChatSettings()
+        texts = Texts(tokenizer, config, decoder_start=None, architecture="classifier", chat=chat, model=model)
         return min(self._max_length or texts.window, texts.window)
 
     def tokens(self, text: str) -> list[int]:
@@ -128,7 +131,7 @@ class MiniCheck(GridScorer):
         else:
             most = self._chunk_size or ENCODER_CHUNK_TOKENS
             pieces = chunk(pair.source, lambda sentence: len(self.tokens(sentence)), most, pair.language)
-        return Grid(pieces, tuple(split_sentences(pair.claim, pair.language)))
+        return Grid(pieces, tuple(sentences(pair.claim, pair.language)))
 
     def ask(self, items: Sequence[tuple[str, str]]) -> list[Scored | FailedResponse]:
         """Probabilities that a piece does not support a sentence, and that it does."""
@@ -221,6 +224,11 @@ class MiniCheck(GridScorer):
     def claim_value(self, values: Sequence[float]) -> float:
         """The smallest."""
         return min(values)
+
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self.local.spec().name
 
     def identity(self) -> dict[str, str | int]:
         """Name, version, the model's identity, and sizes that are not the official ones."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
 from halueval.consistency.grid import ClassifierScorer, Grid, joint
-from halueval.text import split_sentences
+from halueval.sentences import sentences as split
 
 
 class Nli(ClassifierScorer):
@@ -18,14 +18,15 @@ class Nli(ClassifierScorer):
     """
 
     name = "nli"
+    version = 2
     summary = "mean over sentences of the largest P(entailment) over pieces of the source, in [0, 1]; any NLI model"
 
     def grid(self, pair: Pair) -> Grid:
         """Sentences of the claim; pieces of the source up to the window."""
-        sentences = tuple(split_sentences(pair.claim, pair.language))
+        sentences = tuple(split(pair.claim, pair.language))
         room = min(self.classifier.room(sentence) for sentence in sentences)
         chunks: list[str] = []
-        for sentence in split_sentences(pair.source, pair.language):
+        for sentence in split(pair.source, pair.language):
             longer = f"{chunks[-1]}{joint(pair.language)}{sentence}" if chunks else sentence
             if chunks and self.classifier.count(longer) <= room:
                 chunks[-1] = longer

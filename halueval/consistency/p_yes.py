@@ -1,4 +1,9 @@
-"""P(yes): how likely an instruction-tuned model is to say that a claim follows from its source."""
+"""P(yes): how likely an instruction-tuned model is to say that a claim follows from its source.
+
+The question is put as a user's message in the model's chat template where it has one. A source that does not fit into
+the window beside claim and question is cut from its end, and what is cut is counted; a claim that leaves the source no
+room has no value.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +13,7 @@ from collections.abc import Sequence
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, failure, shared_model
-from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse
+from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response
 from halueval.text import is_cjk
 
 QUESTIONS = {
@@ -19,6 +24,7 @@ QUESTIONS = {
     ),
     "zh": ("文章：{source}\n\n陈述：{claim}\n\n问题：文章是否支持该陈述？请回答是或否。\n回答：", ("是", "否")),
 }
+NO_ROOM = "claim and question leave the source no room in the model's window"
 
 
 class PYes(ConsistencyScorer):
@@ -28,38 +34,68 @@ class PYes(ConsistencyScorer):
         model: card, directory or hub id.
         device: as `--device`.
         dtype: as `--dtype`.
+        apply_chat_template: put the question in the model's chat template, where it has one.
     """
 
     name = "p_yes"
+    version = 2
     summary = "p(yes) / (p(yes) + p(no)) when a model is asked whether the claim follows, 0-1"
     cost = "model"
 
-    def __init__(self, *, model: str = DEFAULT_MODEL, device: str = "auto", dtype: str = "auto") -> None:
-        self._model = shared_model(model, device, dtype)
+    def __init__(
+        self,
+        *,
+        model: str = DEFAULT_MODEL,
+        device: str = "auto",
+        dtype: str = "auto",
+        apply_chat_template: bool = True,
+    ) -> None:
+        self._model, self._chat = shared_model(model, device, dtype), apply_chat_template
+
+    @property
+    def model_name(self) -> str:
+        """Of the card, directory or hub id."""
+        return self._model.model
 
     def identity(self) -> dict[str, str | int]:
-        """With the model's digest."""
-        return {**super().identity(), "weights_sha256": self._model.weights_sha256}
+        """With the model's digest and precision, and the digest of the chat template where it is used."""
+        template = self._model.chat_template_sha256 if self._chat else None
+        chat = {} if template is None else {"chat_template_sha256": template}
+        return {**super().identity(), **self._model.identity(), **chat}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair."""
-        requests = []
-        for pair in pairs:
-            text, answers = QUESTIONS["zh" if is_cjk(pair.language) else "en"]
-            question = _filled(text, {"source": pair.source.strip(), "claim": pair.claim.strip()})
-            requests += [LoglikelihoodRequest(question, answer) for answer in answers]
-        responses = self._model.ask(requests)
+        asked = [self._fitting(pair) for pair in pairs]
+        responses = iter(self._model.ask([request for one in asked if one for request in one[0]]))
         out = []
-        for i in range(0, len(responses), 2):
-            problem = failure(responses[i : i + 2])
-            yes, no = responses[i : i + 2]
-            if problem or not isinstance(yes, LoglikelihoodResponse) or not isinstance(no, LoglikelihoodResponse):
-                out.append(Verdict.unscored(problem or "no likelihood"))
+        for one in asked:
+            if one is None:
+                out.append(Verdict.unscored(NO_ROOM))
             else:
-                margin = yes.loglikelihood - no.loglikelihood
-                out.append(Verdict(1 / (1 + math.exp(-max(min(margin, 700.0), -700.0))), truncated=yes.num_truncated))
+                out.append(self._verdict(next(responses), next(responses), one[1]))
             advance(1)
         return out
+
+    def _fitting(self, pair: Pair) -> tuple[list[LoglikelihoodRequest], int] | None:
+        """Both answers to the question, and tokens cut from the source; None where the claim leaves it no room."""
+        fitted = self._model.fit(pair.source.strip(), lambda source: self._requests(pair, source))
+        return None if fitted is None else (self._requests(pair, fitted[0]), fitted[1])
+
+    def _requests(self, pair: Pair, source: str) -> list[LoglikelihoodRequest]:
+        text, answers = QUESTIONS["zh" if is_cjk(pair.language) else "en"]
+        question = _filled(text, {"source": source, "claim": pair.claim.strip()})
+        templated = self._model.in_chat(question) if self._chat else None
+        if templated is None:
+            return [LoglikelihoodRequest(question, answer) for answer in answers]
+        return [LoglikelihoodRequest(templated, answer.strip()) for answer in answers]
+
+    @staticmethod
+    def _verdict(yes: Response, no: Response, cut: int) -> Verdict:
+        problem = failure([yes, no])
+        if problem or not isinstance(yes, LoglikelihoodResponse) or not isinstance(no, LoglikelihoodResponse):
+            return Verdict.unscored(problem or "no likelihood")
+        margin = yes.loglikelihood - no.loglikelihood
+        return Verdict(1 / (1 + math.exp(-max(min(margin, 700.0), -700.0))), truncated=cut)
 
 
 def _filled(text: str, values: dict[str, str]) -> str:

@@ -87,8 +87,10 @@ class PairClassifier:
         from halueval.backends.base import ChatSettings
         from halueval.backends.texts import Texts
 
-        config = self.model.config
-        texts = Texts(self.tokenizer, config, decoder_start=None, architecture="classifier", chat=ChatSettings())
+        config, chat = self.model.config, ChatSettings()
+        texts = Texts(
+            self.tokenizer, config, decoder_start=None, architecture="classifier", chat=chat, model=self.model
+        )
         if self.max_length is None:
             return texts.window
         relative = getattr(config, "position_biased_input", True) is False
@@ -137,7 +139,7 @@ class PairClassifier:
         return rows
 
     def identity(self) -> dict[str, str | int]:
-        """What determines its probabilities, once the files have been found."""
+        """What determines its probabilities; see `LocalModel.identity`."""
         out: dict[str, str | int] = dict(self.local.identity())
         if self.labels is not None:
             out["labels"] = ",".join(self.labels)

@@ -18,8 +18,8 @@ from typing import Any, Unpack
 from halueval.consistency.base import Pair
 from halueval.consistency.grid import ClassifierOptions, ClassifierScorer, Grid
 from halueval.errors import ModelError
+from halueval.sentences import sentences
 from halueval.source import file_sha256
-from halueval.text import split_sentences
 
 MIN_CHARACTERS = 10
 MAX_SOURCE_SENTENCES = 100
@@ -37,7 +37,7 @@ TOO_SHORT = f"no sentence of more than {MIN_CHARACTERS} characters"
 
 
 def _sentences(text: str, language: str) -> list[str]:
-    return [sentence for sentence in split_sentences(text, language) if len(sentence) > MIN_CHARACTERS]
+    return [sentence for sentence in sentences(text, language) if len(sentence) > MIN_CHARACTERS]
 
 
 class _SummaC(ClassifierScorer):
@@ -64,6 +64,7 @@ class SummaCZS(_SummaC):
     """
 
     name = "summac_zs"
+    version = 2
     summary = "mean over sentences of max P(entailment) − max P(contradiction), in [−1, 1]; Laban and others 2022"
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
@@ -179,6 +180,7 @@ class SummaCConv(_SummaC):
     """
 
     name = "summac_conv"
+    version = 2
     summary = "learnt layer on histograms of P(entailment), in [0, 1] with the official weights; Laban and others 2022"
     most_sentences = MAX_CONV_SENTENCES
 
@@ -219,6 +221,7 @@ class SummaCConv(_SummaC):
         return self.conv.claim(self.mean(values))
 
     def identity(self) -> dict[str, str | int]:
-        """With the digest of the layers' file, once it has been read."""
-        layers = {} if self._conv is None or self._path is None else {"conv_sha256": file_sha256(self._path)}
-        return {**super().identity(), **layers}
+        """With the digest of the layers' file."""
+        _ = self.conv
+        assert self._path is not None
+        return {**super().identity(), "conv_sha256": file_sha256(self._path)}

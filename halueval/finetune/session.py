@@ -102,6 +102,7 @@ class Training:
             architecture=recipe.architecture,
             chat=ChatSettings(recipe.apply_chat_template),
             input_prefix=self.located.spec.input_prefix,
+            model=model,
         )
         labels = dict(model.config.label2id) if recipe.architecture == "classifier" else None
 

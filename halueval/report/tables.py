@@ -138,6 +138,14 @@ def _table(columns: Sequence[str], groups: Iterable[Iterable[Sequence[str]]]) ->
     return table
 
 
+def _no_threshold(record: Mapping[str, Any], decided: Mapping[str, Any] | None) -> str:
+    """Why no consistency scorer decided, in brackets."""
+    if decided is None:
+        return ""
+    language = record["task"]["language"]
+    return f" ({decided.get('reason') or '{} has no validated threshold for {}'.format(decided['name'], language)})"
+
+
 def footer(run: Run) -> str:
     """States, the commonest reason for an unscored figure, truncation and warnings, and the path."""
     record = run.record
@@ -153,6 +161,9 @@ def footer(run: Run) -> str:
             f"  states by {decided['name']}: consistent from {decided['threshold']:.3g} on "
             f"(threshold from {decided['threshold_from']})"
         )
+    elif record["task"]["kind"] == Kind.SUMMARIZATION and "entity_precision" in record["metrics"]:
+        why = _no_threshold(record, decided)
+        lines.append(f"  states by entities: consistent where the source has all of them{why}")
     reasons: dict[str, int] = {}
     for metric in record["metrics"].values():
         for reason, count in metric["unscored_reasons"].items():

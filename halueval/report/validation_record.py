@@ -38,6 +38,8 @@ def _entry(made: Evaluation) -> dict[str, Any]:
         "left_out_reasons": dict(annotated.left_out),
         "n_documents": len({row.document for row in annotated.rows}),
         "n_truncated": scored.truncated,
+        "n_partial": sum(scored.partial.values()),
+        "partial_reasons": dict(scored.partial),
         "seconds": round(scored.seconds, 3),
         "identity": dict(scored.identity),
         **_figures(made.agreement, annotated.threshold_from),

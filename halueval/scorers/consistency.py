@@ -23,19 +23,20 @@ class Consistency(MeanScorer):
     Attributes:
         check: the consistency scorer's name.
         options: its options.
-        identity: what determines its values, filled in by whoever builds the scorer.
+        by_default: the task names neither scorer nor options, so a run goes on without it where it cannot be had.
 
     Args:
-        scorer: name of a consistency scorer.
-        options: its options.
+        scorer: name of a consistency scorer, `lite` by default.
+        scorer_options: its options.
     """
 
     name = "consistency"
     needs = frozenset({"response", "source"})
     summary = "consistency of the response with the source by the scorer named in `scorer`, lite by default"
 
-    def __init__(self, *, scorer: str = "lite", scorer_options: dict[str, Any] | None = None) -> None:
-        self.check, self.options = scorer, dict(scorer_options or {})
+    def __init__(self, *, scorer: str | None = None, scorer_options: dict[str, Any] | None = None) -> None:
+        self.check, self.options = scorer or "lite", dict(scorer_options or {})
+        self.by_default = scorer is None and not self.options
 
     def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
         """The check's value, or its reason."""
@@ -52,4 +53,5 @@ class ConsistencyLikelihood(Consistency):
     summary = "mean log p(response | source) a token, in nats, by the embedded model (BARTScore, Yuan et al. 2021)"
 
     def __init__(self, *, scorer_options: dict[str, Any] | None = None) -> None:
-        super().__init__(scorer="likelihood", scorer_options=scorer_options)
+        super().__init__(scorer_options=scorer_options)
+        self.check = "likelihood"

@@ -75,6 +75,7 @@ _PLAIN_WORDS = (
     "do does did has have had can could will would shall should may might must one all some any many most more each "
     "every both few other another such mr mrs ms dr sir"
 )
+_ARTICLE = re.compile(r"^(?:the|an?)\s+", re.IGNORECASE)
 _PLAIN = frozenset(_PLAIN_WORDS.split())
 
 
@@ -113,6 +114,18 @@ def find_entities(text: str, language: str = "en", context: str = "") -> tuple[E
     for entity in sorted(found, key=lambda e: e.start):
         first.setdefault((entity.kind, entity.key), entity)
     return tuple(first.values())
+
+
+def named(kind: str, text: str, start: int) -> Entity | None:
+    """What another finder found, to be compared word for word; None where it holds no word.
+
+    Args:
+        kind: anything but "number" and "date", which are compared by value.
+        text: as it was written; an article before it and a possessive behind it do not count.
+        start: where.
+    """
+    key = _key(_strip_possessive(_ARTICLE.sub("", text.strip())))
+    return Entity(kind, key, text, start) if key else None
 
 
 def _key(text: str) -> tuple[str, ...]:

@@ -3,23 +3,30 @@
 `entity_precision` = mean over samples of |E(h) in source| / |E(h)|, E(h) the distinct names, numbers and
 dates of the response; `entity_precision_reference` the same against the best reference. A response without
 any entity has no such share: it is unscored, never 1. Entities come from the rules of `entities.py`, or from
-spaCy where the option `spacy_model` names an installed pipeline; figures of the two do not compare.
+spaCy where the option `spacy_model` names an installed pipeline; figures of the two do not compare. Whichever finds
+them, they are supported alike: numbers and dates by value, names word for word.
 """
 
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from halueval.errors import UsageError
 from halueval.schema import Judged, Outcome, Sample, Score
 from halueval.scorers.base import MeanScorer
-from halueval.scorers.entities import Support, find_entities
+from halueval.scorers.entities import Entity, Support, find_entities, named
 from halueval.text import squeeze
 
 NO_ENTITY = "no name, number or date in the answer"
+NUMERIC_LABELS = frozenset({"DATE", "TIME", "PERCENT", "MONEY", "QUANTITY", "ORDINAL", "CARDINAL"})
+"""Of spaCy's English pipelines (OntoNotes)."""
+PIPELINES = ("en_core_web_lg", "en_core_web_md", "en_core_web_sm")
+"""Of spaCy, the best first; `en_core_web_trf` needs packages of its own, so it must be named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +70,7 @@ class _EntityPrecision(MeanScorer):
         return Score(max(result.value for result in results))
 
     def _with_spacy(self, answer: str, source: str, language: str) -> Precision:
-        return spacy_precision(self._pipeline, answer, source)
+        return spacy_precision(self._pipeline, answer, source, language)
 
 
 class EntityPrecision(_EntityPrecision):
@@ -90,11 +97,39 @@ class EntityPrecisionReference(_EntityPrecision):
         return self.best(outcome.response or "", [r for r in sample.references if r.strip()])
 
 
-def spacy_precision(pipeline: Any, answer: str, source: str) -> Precision:
-    """Compare the entities that a spaCy pipeline finds in an answer with a source, as text."""
-    entities = {squeeze(entity.text).lower(): entity.text for entity in pipeline(answer).ents}
-    text = squeeze(source).lower()
-    return Precision(len(entities), tuple(e for key, e in entities.items() if key not in text))
+def spacy_precision(pipeline: Any, answer: str, source: str, language: str = "en") -> Precision:
+    """Compare the entities that a spaCy pipeline finds in an answer with a source."""
+    entities = spacy_entities(pipeline, answer, language)
+    support = Support(source, language)
+    return Precision(len(entities), tuple(e.text for e in entities if not support.has(e)))
+
+
+def spacy_entities(pipeline: Any, text: str, language: str = "en") -> tuple[Entity, ...]:
+    """Distinct entities that a spaCy pipeline finds in a text, as the rules would write them.
+
+    A figure or date has the numbers and dates in it, by value ("$5 million" is 5,000,000); one without any ("last
+    Monday") is of kind "time" and compared word for word, as names are.
+    """
+    first: dict[object, Entity] = {}
+    for found in pipeline(text).ents:
+        start, label = getattr(found, "start_char", 0), getattr(found, "label_", "")
+        inside = [e for e in find_entities(found.text, language) if e.kind in ("number", "date")]
+        if inside and (label in NUMERIC_LABELS or inside[0].text == found.text.strip()):
+            mine = [replace(entity, start=start + entity.start) for entity in inside]
+        else:
+            whole = named("time" if label in NUMERIC_LABELS else "name", found.text, start)
+            mine = [] if whole is None else [whole]
+        for entity in mine:
+            first.setdefault((entity.kind, entity.key), entity)
+    return tuple(first.values())
+
+
+def installed_pipeline() -> tuple[str, str] | None:
+    """Name and version of the largest English spaCy pipeline that is installed, and spaCy with it; None without."""
+    if importlib.util.find_spec("spacy") is None:
+        return None
+    name = next((name for name in PIPELINES if importlib.util.find_spec(name) is not None), None)
+    return None if name is None else (name, importlib.metadata.version(name))
 
 
 def load_spacy(metric: str, model: str) -> Any:

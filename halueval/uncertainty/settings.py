@@ -55,13 +55,16 @@ class UncertaintySettings:
         }
 
 
-def packaged_encoder() -> tuple[Encode, str]:
+def packaged_encoder(device: str = "auto") -> tuple[Encode, str]:
     """The packaged sentence encoder, loaded, and its digest.
+
+    Args:
+        device: as `--device`.
 
     Raises:
         HaluevalError: it cannot be had.
     """
-    encoder = SentenceEncoder()
+    encoder = SentenceEncoder(device=device)
     encoder.encode(["."])
     return encoder.encode, encoder.digest
 
@@ -75,7 +78,7 @@ def make_settings(
         num_draws: see `UncertaintySettings`.
         temperature: see there.
         nli: directory, hub id or card of an NLI model; None for none. There is no stand-in for one that was named.
-        device: of the NLI model.
+        device: of the NLI model and of the encoder.
 
     Raises:
         UsageError: no draws, or a temperature that draws nothing.
@@ -92,7 +95,7 @@ def make_settings(
         model.check()
         digest = model.digest
     try:
-        encode, name = packaged_encoder()
+        encode, name = packaged_encoder(device)
     except HaluevalError as error:
         reason = f"{NO_ENCODER}: {' '.join(str(error).split())}"
         logger.warning("figures that compare meanings are left out: %s", reason)

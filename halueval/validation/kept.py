@@ -1,7 +1,7 @@
 """Scores kept between calls of `validate-scorer`, so that one that was stopped, or has a scorer more, goes on.
 
 A file for each scorer and set. What it holds is used again only where the scorer's identity and the set's rows are the
-same; a scorer that learns its identity (its weights' digest) only by scoring scores again.
+same.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ class KeptScores:
                 truncated=int(found["truncated"]),
                 seconds=float(found["seconds"]),
                 threshold=scorer.threshold,
+                partial=dict(found.get("partial", {})),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -65,6 +66,7 @@ class KeptScores:
             "values": [None if np.isnan(value) else float(value) for value in scored.values],
             "reasons": dict(scored.reasons),
             "truncated": scored.truncated,
+            "partial": dict(scored.partial),
             "seconds": scored.seconds,
         }
         text = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"

@@ -7,6 +7,7 @@ controls that look at no meaning stand beside every scorer, on the very rows tha
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -31,6 +32,8 @@ from halueval.validation.figures import (
     strata_of,
 )
 
+logger = logging.getLogger("halueval")
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -41,9 +44,11 @@ class Scored:
         identity: what determines its values.
         values: shape (n,), NaN where a row has no score.
         reasons: why rows have none, and how many.
-        truncated: rows whose source it did not see whole.
+        truncated: rows with a source that it did not see whole.
         seconds: it took.
         threshold: the scorer's own, None where it has none.
+        partial: why sources of rows that have a score had none, and in how many rows: such a score is that of the best
+            of the other sources, so it may be too low.
     """
 
     scorer: str
@@ -53,6 +58,7 @@ class Scored:
     truncated: int
     seconds: float
     threshold: float | None = None
+    partial: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +101,27 @@ def score_rows(scorer: ConsistencyScorer, annotated: AnnotatedSet, advance: Adva
     pairs = [Pair(s, row.claim, row.question, language) for row in annotated.rows for s in row.sources]
     started = time.perf_counter()
     verdicts = iter(scorer.score(pairs, advance))
-    best = [_best([next(verdicts) for _ in row.sources]) for row in annotated.rows]
+    found = [[next(verdicts) for _ in row.sources] for row in annotated.rows]
+    best = [_best(of_row) for of_row in found]
+    partial = Counter(
+        next(v.reason or "no reason given" for v in of_row if v.value is None)
+        for of_row, chosen in zip(found, best, strict=True)
+        if chosen.value is not None and any(v.value is None for v in of_row)
+    )
+    for reason, count in partial.items():
+        logger.warning(
+            "%s on %s: %d rows are scored by some of their sources alone, since for one: %s",
+            *(scorer.name, annotated.spec.name, count, reason),
+        )
     return Scored(
         scorer=scorer.name,
         identity=scorer.identity(),
         values=np.array([np.nan if v.value is None else v.value for v in best], dtype=np.float64),
         reasons=Counter(v.reason or "no reason given" for v in best if v.value is None),
-        truncated=sum(v.truncated > 0 for v in best),
+        truncated=sum(any(v.truncated for v in of_row) for of_row in found),
         seconds=time.perf_counter() - started,
         threshold=scorer.threshold,
+        partial=partial,
     )
 
 

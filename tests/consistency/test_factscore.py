@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halueval.backends.fake import FakeBackend
+from halueval.cli.validate_scorer import _parse_option
 from halueval.consistency import catalog
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.facts import PROMPT, parse_facts, split_facts
@@ -277,6 +278,37 @@ def test_identity_follows_what_changes_a_value(tmp_path):
     assert len(set(identities)) == len(changes)
     knowledge(tmp_path, {"text": "y"})
     assert json.dumps(scorer(knowledge=path).identity()) not in identities
+
+
+def test_options_of_the_checker_come_from_the_command_line_too():
+    parsed = _parse_option('factscore:checker_options={"odd": "fact"}', ["factscore"])
+    assert parsed == ("factscore", "checker_options", {"odd": "fact"})
+    made = FActScore(checker="holds", checker_options=parsed[2])
+    assert made.checker.odd == "fact"
+    with pytest.raises(UsageError, match="checker_options is 'odd'; write a mapping"):
+        scorer(checker_options="odd")
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("model: x", "model: x"),
+        ("{model: x, n: 2}", {"model": "x", "n": 2}),
+        ("[entailment, neutral]", ["entailment", "neutral"]),
+        ("{unclosed", "{unclosed"),
+        ("https://host/v1", "https://host/v1"),
+        ("2", 2),
+        ("null", "null"),
+    ],
+)
+def test_what_a_value_on_the_command_line_is(text, value):
+    assert _parse_option(f"key={text}", []) == (None, "key", value)
+
+
+def test_what_the_checker_did_not_see_of_the_passages_is_counted(monkeypatch):
+    monkeypatch.setattr(Holds, "verdict", lambda self, pair: Verdict(1.0, truncated=3 if "0" in pair.claim else 2))
+    (verdict,) = scorer().score([facts(2, 2)])
+    assert verdict.truncated == 3  # of one passage, which was asked about both facts
 
 
 def test_the_default_checker_is_half_of_the_bigrams(monkeypatch):

@@ -136,8 +136,10 @@ def test_batches_do_not_matter(made):
     assert one[6].reason == NO_SOURCE
 
 
-def test_identity_has_the_digest_once_loaded(made):
+def test_identity_has_digests_before_anything_is_loaded(made):
     scorer = HHEM(made[0], device="cpu")
-    assert scorer.identity() == {"name": "hhem", "version": 1}
+    before = scorer.identity()
+    assert scorer._loaded is None
+    assert len(before["weights_sha256"]) == len(before["tokenizer_sha256"]) == 64
     scorer.score([Pair(SOURCE, CLAIM)])
-    assert len(scorer.identity()["weights_sha256"]) == 64
+    assert scorer.identity() == before

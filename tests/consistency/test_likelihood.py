@@ -5,13 +5,14 @@ import random
 
 import pytest
 import torch
+from small_models import save_adapter, save_causal
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
 
 from halueval.consistency.base import Pair
 from halueval.consistency.catalog import create
 from halueval.consistency.language_model import shared_model
 from halueval.consistency.likelihood import prompt
-from halueval.consistency.p_yes import QUESTIONS, PYes
+from halueval.consistency.p_yes import NO_ROOM, QUESTIONS, PYes
 from halueval.errors import UsageError
 
 SOURCE = "The film was reviewed by the people. It was long."
@@ -72,6 +73,30 @@ def test_each_sentence_is_given_the_source_and_the_sentences_before_it(models):
     assert verdict.details["worst_sentence"] == pytest.approx(min(first, second), abs=1e-4)
 
 
+def test_every_figure_is_aggregated_by_sentence_as_itself(models):
+    directory = models("causal")
+    parts = (("", " The film was long."), (" The film was long.", " It was reviewed."))
+    scorer = create("likelihood_shuffled", {"model": str(directory)})
+    sources = {"given": SOURCE, "bare": "", "shuffled": scorer.other_source(Pair(SOURCE, CLAIM))}
+    logprobs = {
+        name: [token_logprobs(directory, prompt(source, "en") + before, text) for before, text in parts]
+        for name, source in sources.items()
+    }
+    means = {name: [mean(values) for values in found] for name, found in logprobs.items()}
+    expected = {
+        "likelihood": means["given"],
+        "likelihood_min": [min(values) for values in logprobs["given"]],
+        "likelihood_pmi": [a - b for a, b in zip(means["given"], means["bare"], strict=True)],
+        "likelihood_shuffled": [a - b for a, b in zip(means["given"], means["shuffled"], strict=True)],
+    }
+    for name, values in expected.items():
+        for aggregate in ("tokens", "sentences"):
+            (verdict,) = score(name, [Pair(SOURCE, CLAIM)], directory, aggregate=aggregate)
+            assert [s.value for s in verdict.sentences] == pytest.approx(values, abs=1e-4), name
+            assert verdict.details["worst_sentence"] == pytest.approx(min(values), abs=1e-4)
+        assert verdict.value == pytest.approx(mean(values), abs=1e-4), name
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_neither_order_nor_company_nor_repetition_moves_a_verdict(models, name):
     pairs = [Pair(SOURCE, CLAIM), Pair("It was.", "The people."), Pair(SOURCE, "It was long."), Pair(SOURCE, CLAIM)]
@@ -117,6 +142,56 @@ def test_p_yes_weighs_the_two_answers(models):
     assert verdict.value == pytest.approx(1 / (1 + math.exp(-margin)), abs=1e-4)
 
 
+def p_yes(directory, pair, **options):
+    """The scorer, its verdict, and what it asked."""
+    scorer = PYes(model=str(directory), device="cpu", dtype="float32", **options)
+    asked = []
+    ask = scorer._model.ask
+    scorer._model.ask = lambda requests: asked.extend(requests) or ask(requests)
+    (verdict,) = scorer.score([pair])
+    del scorer._model.ask
+    return scorer, verdict, asked
+
+
+def test_a_source_that_does_not_fit_beside_the_question_is_cut_from_its_end_and_counted(models):
+    long = "Rome first. " + "The film was long. " * 40
+    scorer, verdict, asked = p_yes(models("causal"), Pair(long, CLAIM))
+    text, _ = QUESTIONS["en"]
+    before, after = text.format(source="|", claim=CLAIM).split("|")
+    kept = asked[0].context.removeprefix(before).removesuffix(after)
+    assert long.startswith(kept)
+    tokens = AutoTokenizer.from_pretrained(models("causal"))
+    count = len(tokens(long.strip(), add_special_tokens=False)["input_ids"])
+    assert verdict.truncated == count - len(tokens(kept, add_special_tokens=False)["input_ids"]) > 0
+    assert scorer._model._excess(scorer._model._backend.texts, asked[0]) == 0
+    assert 0 < verdict.value < 1
+
+
+def test_p_yes_of_a_claim_that_leaves_the_source_no_room_is_no_number(models):
+    _, verdict, asked = p_yes(models("causal"), Pair(SOURCE, "It was long. " * 60))
+    assert (verdict.value, verdict.reason) == (None, NO_ROOM)
+    assert not asked
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_p_yes_asks_in_the_chat_template_where_there_is_one(tmp_path, bos):
+    template = "{{ bos_token }}user:{{ messages[0]['content'] }} answer:"
+    directory = save_causal(tmp_path / "m", window=256, bos=bos, chat_template=template)
+    question = QUESTIONS["en"][0].format(source=SOURCE, claim=CLAIM)
+    scorer, verdict, asked = p_yes(directory, Pair(SOURCE, CLAIM))
+    row = scorer._model._backend.texts.row(asked[0])
+    start = AutoTokenizer.from_pretrained(directory).convert_tokens_to_ids("<s>")
+    assert row.ids.count(start) == 1
+    assert row.ids[0] == start
+    context = f"user:{question} answer:" if bos else f"<s>user:{question} answer:"
+    assert [(r.context, r.continuation) for r in asked] == [(context, "Yes"), (context, "No")]
+    assert "chat_template_sha256" in scorer.identity()
+    plain = p_yes(directory, Pair(SOURCE, CLAIM), apply_chat_template=False)
+    assert plain[2][0].context == question
+    assert plain[1].value != verdict.value
+    assert "chat_template_sha256" not in plain[0].identity()
+
+
 def test_braces_of_strangers_are_text(models, monkeypatch):
     asked = []
     scorer = PYes(model=str(models("causal")), device="cpu", dtype="float32")
@@ -126,6 +201,27 @@ def test_braces_of_strangers_are_text(models, monkeypatch):
     assert verdict.value is not None
     assert "Article: a {claim} b {0}\n" in asked[0].context
     assert "Claim: c {source} {}\n" in asked[0].context
+
+
+@pytest.mark.parametrize("name", [*NAMES, "p_yes"])
+def test_the_precision_is_part_of_the_identity_as_it_is_on_this_machine(models, name, monkeypatch):
+    directory = str(models("causal"))
+    found = [create(name, {"model": directory, "dtype": dtype}).identity()["dtype"] for dtype in ("float32", "float16")]
+    assert found == ["float32", "float16"]
+    monkeypatch.setattr("halueval.backends.devices.resolve_device", lambda device: "cpu")
+    for multiplies, expected in ((True, "bfloat16"), (False, "float32")):
+        monkeypatch.setattr("halueval.backends.devices._multiplies_bfloat16", lambda m=multiplies: m)
+        assert create(name, {"model": directory}).identity()["dtype"] == expected
+
+
+def test_an_adapter_is_part_of_the_identity(models, tmp_path):
+    adapter = save_adapter(models("causal"), tmp_path / "adapter", trained=True)
+    card = tmp_path / "with.yaml"
+    card.write_text(f"name: with\nsource: {models('causal')}\nadapter: {adapter}\n")
+    plain = create("likelihood", {"model": str(models("causal"))}).identity()
+    adapted = create("likelihood", {"model": str(card)}).identity()
+    assert adapted["weights_sha256"] == plain["weights_sha256"]
+    assert len(adapted["adapter_sha256"]) == 64
 
 
 def test_an_unknown_aggregation_is_refused():

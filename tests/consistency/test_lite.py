@@ -4,14 +4,16 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from letters import Letters
+from transformers import AutoModel, AutoTokenizer
 
 from halueval.consistency.base import Pair
 from halueval.consistency.catalog import create
 from halueval.consistency.embedding import Embedding
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.lite import Lite, probabilities
-from halueval.consistency.lite.features import NAMES, OF_SENTENCE, features, stem
+from halueval.consistency.lite.features import LONGEST_CLAIM, NAMES, OF_SENTENCE, features, stem
 from halueval.consistency.lite.synthetic import ERRORS, Document, make_examples, tokenised
 from halueval.consistency.lite.threshold import best_threshold
 from halueval.consistency.lite.train import balanced_accuracy, calibrated, non_negative_logistic
@@ -118,6 +120,14 @@ def test_the_packaged_coefficients_belong_to_these_features():
     assert create("lite").threshold == model["threshold"]
 
 
+@pytest.mark.parametrize("name", ["lite", "lite_lm"])
+@pytest.mark.parametrize("claim", ["...", "?! — “”", "_ _"])
+def test_a_claim_of_marks_alone_is_no_number(name, claim):
+    (verdict,) = create(name).score([Pair("The mayor of Paris opened a bridge.", claim)])
+    (copied,) = create("coverage").score([Pair("The mayor of Paris opened a bridge.", claim)])
+    assert (verdict.value, verdict.reason) == (None, copied.reason) == (None, "the claim has no word")
+
+
 def test_an_encoder_gives_vectors_of_length_one_whatever_the_company(models):
     encoder = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
     texts = ["The film", "It was long and reviewed by the people", "The film"]
@@ -140,6 +150,60 @@ def test_embedding_support_is_the_nearest_sentence_of_the_source(models):
     assert other.value < 1
     assert other.sentences[1].value == pytest.approx(1, abs=1e-5)
     assert other.value == pytest.approx(np.mean([s.value for s in other.sentences]))
+
+
+def test_the_encoders_precision_is_part_of_the_identity(models, monkeypatch):
+    for dtype, expected in (("auto", "float32"), ("float16", "float16")):
+        assert Embedding(model=str(models("bert")), dtype=dtype).identity()["dtype"] == expected
+        scorer = Lite(dtype=dtype)
+        scorer._encoder = SentenceEncoder(models("bert"), dtype=dtype)
+        assert scorer.identity()["dtype"] == expected
+
+
+def test_lite_tells_each_sentence_and_what_it_did_not_look_at(models):
+    scorer = Lite(dtype="float32", device="cpu")
+    scorer._encoder = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
+    parts = ["Anna Roux opened a bridge.", "Tom Hill was arrested.", "?!"]
+    whole, *alone = scorer.score([Pair(DOCUMENT.text, text) for text in ("\n".join(parts), *parts)])
+    assert [s.text for s in whole.sentences] == parts
+    assert [s.value for s in whole.sentences[:2]] == pytest.approx([v.value for v in alone[:2]], abs=1e-5)
+    assert whole.sentences[2].value is None
+    assert "claim_sentences_unseen" not in whole.details
+    (many,) = scorer.score([Pair(DOCUMENT.text, "Anna Roux opened a bridge. " * (LONGEST_CLAIM + 2))])
+    assert many.details["claim_sentences_unseen"] == 2
+    assert len(many.sentences) == LONGEST_CLAIM
+
+
+@pytest.mark.parametrize("scorer", ["lite", "embedding"])
+def test_what_the_encoder_does_not_see_of_a_sentence_is_counted(models, scorer, monkeypatch):
+    monkeypatch.setattr("halueval.consistency.encoder.LONGEST", 16)
+    made = Lite(device="cpu") if scorer == "lite" else create(scorer, {"device": "cpu"})
+    made._encoder = SentenceEncoder(models("bert"), device="cpu")
+    long = "the film was reviewed as good by the people of Rome and of Paris and it was not true or was it."
+    cut, unseen, neither = made.score([Pair(long, "a film."), Pair("a film.", long), Pair("a film.", "a film.")])
+    count = len(AutoTokenizer.from_pretrained(models("bert"))(long)["input_ids"])
+    assert count > 16
+    assert (cut.truncated, unseen.truncated, neither.truncated) == (count - 16, 0, 0)
+    assert unseen.details["claim_tokens_unseen"] == count - 16
+    assert "claim_tokens_unseen" not in cut.details
+
+
+def test_an_encoder_with_a_short_window_sees_what_it_can(models):
+    encoder = SentenceEncoder(models("bert"), device="cpu")
+    long = "the film was long. " * 60
+    assert np.isfinite(encoder.encode([long])).all()
+    assert encoder.cut(long) == len(AutoTokenizer.from_pretrained(models("bert"))(long)["input_ids"]) - 64
+
+
+def test_the_encoder_sees_the_beginning_and_the_end_mark_of_a_long_text(models, monkeypatch):
+    monkeypatch.setattr("halueval.consistency.encoder.LONGEST", 16)
+    long = "the film was reviewed as good by the people of Rome and of Paris and it was not true or was it."
+    (ours,) = SentenceEncoder(models("bert"), device="cpu").encode([long])
+    tokenizer, model = AutoTokenizer.from_pretrained(models("bert")), AutoModel.from_pretrained(models("bert")).eval()
+    with torch.inference_mode():
+        hidden = model(**tokenizer(long, truncation=True, max_length=16, return_tensors="pt")).last_hidden_state[0]
+    mean = hidden.mean(0)
+    assert ours == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
 
 
 def test_a_threshold_serves_all_sets_alike():

@@ -162,6 +162,10 @@ def test_a_value_does_not_depend_on_the_company(small, models):
         assert alone.value == pytest.approx(value, abs=1e-4)
 
 
+def test_the_language_models_precision_is_part_of_the_identity(small):
+    assert small.identity()["dtype"] == "float32"
+
+
 def test_what_cannot_be_read_has_a_reason_and_the_rest_a_value(small):
     told = []
     pairs = [

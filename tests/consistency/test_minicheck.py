@@ -187,8 +187,7 @@ def test_a_tokenizer_that_cannot_join_or_tell_labels_apart_is_refused(tmp_path, 
 
 
 def test_identity_tells_sizes_that_are_not_official(t5):
-    assert MiniCheck(t5).identity() == {"name": "minicheck", "version": 1}
+    assert "chunk_size" not in MiniCheck(t5).identity()
     scorer = MiniCheck(t5, device="cpu", chunk_size=100)
-    scorer.score([Pair("A.", "B.")])
     assert scorer.identity()["chunk_size"] == 100
     assert len(scorer.identity()["weights_sha256"]) == 64

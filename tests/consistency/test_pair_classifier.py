@@ -203,9 +203,11 @@ def test_code_of_a_model_is_never_run(tmp_path):
         _ = classifier(directory).roles
 
 
-def test_identity_has_the_digest_once_the_model_is_there(directory):
+def test_identity_has_digests_before_the_model_is_loaded(directory):
     made = classifier(directory)
-    assert "weights_sha256" not in made.identity()
+    before = made.identity()
+    assert made.local._loaded is None
+    assert {len(before[f"{part}_sha256"]) for part in ("weights", "config", "tokenizer")} == {64}
     _ = made.roles
-    assert len(made.identity()["weights_sha256"]) == 64
+    assert made.identity() == before
     assert made.identity()["dtype"] == "float32"

@@ -3,15 +3,15 @@
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.catalog import SCORERS, create, scorer_class
 from halueval.consistency.extractiveness import fragments
-from halueval.consistency.sentences import sentences
 from halueval.errors import UsageError
+from halueval.sentences import sentences
 
 RULES = ("rouge_precision", "ngram_precision", "coverage", "density", "entity_precision", "number_precision", "length")
 SOURCE = "The mayor of Lyon, Anna Roux, opened a bridge on 3 May 2019. It cost 12 million euros."
@@ -116,6 +116,7 @@ def test_nothing_to_check_is_no_number(name):
 
 @pytest.mark.parametrize("name", RULES)
 @given(data=st.data())
+@settings(deadline=None)
 def test_a_verdict_depends_on_its_own_pair_only(name, data):
     texts = st.text("abA 1.五年", max_size=12)
     pairs = data.draw(st.lists(st.builds(Pair, texts, texts, language=st.sampled_from(["en", "zh"])), max_size=5))

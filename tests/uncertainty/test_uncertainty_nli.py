@@ -102,7 +102,7 @@ def test_without_a_model_there_is_no_figure_and_a_reason():
 
 
 def test_a_named_model_that_is_not_there_or_is_none_is_an_error(tmp_path, models, monkeypatch):
-    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda: (None, "x"))
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda _: (None, "x"))
     with pytest.raises(UsageError, match="absent"):
         make_settings(3, 1.0, nli=str(tmp_path / "absent"))
     with pytest.raises(ModelError, match="needed is a sequence-classification model"):
@@ -115,7 +115,7 @@ def test_a_named_model_that_is_not_there_or_is_none_is_an_error(tmp_path, models
 
 
 def test_a_run_with_a_small_nli_model(models, tmp_path, invoke, monkeypatch):
-    def missing():
+    def missing(_):
         raise ModelError("not here")
 
     monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)

@@ -266,11 +266,18 @@ def test_an_empty_answer_and_a_failed_one():
     assert {(score.value, score.reason) for score in failed.values()} == {(None, "too long")}
 
 
+def test_the_encoder_runs_where_the_run_does(monkeypatch):
+    asked = []
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda d: asked.append(d) or (encode, "abc"))
+    make_settings(10, 1.0, device="cuda:1")
+    assert asked == ["cuda:1"]
+
+
 def test_the_encoder_or_why_there_is_none(monkeypatch):
-    def missing():
+    def missing(_):
         raise ModelError("not to be had")
 
-    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda: (encode, "abc"))
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda _: (encode, "abc"))
     assert make_settings(10, 1.0).identity()["encoder"] == "abc"
     monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)
     lacking = make_settings(10, 1.0)

@@ -51,7 +51,7 @@ def test_without_uncertainty_there_is_no_such_table(tmp_path):
 def without_encoder(monkeypatch):
     """No test fetches the encoder."""
 
-    def missing():
+    def missing(_):
         raise ModelError("not here")
 
     monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)

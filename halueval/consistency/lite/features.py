@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from halueval.consistency.base import Pair
 from halueval.consistency.encoder import SentenceEncoder, Vectors
 from halueval.consistency.extractiveness import fragments
-from halueval.consistency.sentences import sentences
 from halueval.scorers.entities import Support, find_entities
+from halueval.sentences import sentences
 from halueval.text import unicode_words
 
 NEAREST = 4
@@ -124,17 +124,50 @@ class _Source:
         return any(abs(a - b) <= NEAR for a in self.places.get(first, ()) for b in self.places.get(second, ()))
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimTable:
+    """What is seen of a claim.
+
+    Attributes:
+        sentences: those that were looked at, `LONGEST_CLAIM` at most.
+        values: shape (sentences, len(OF_SENTENCE)).
+        unseen: further sentences of the claim.
+        truncated: tokens of the source's sentences that the encoder did not see.
+        claim_truncated: tokens of the claim's.
+    """
+
+    sentences: tuple[str, ...]
+    values: NDArray[np.float64]
+    unseen: int = 0
+    truncated: int = 0
+    claim_truncated: int = 0
+
+    def features(self) -> NDArray[np.float64]:
+        """Mean and worst of the sentences; shape (len(NAMES),)."""
+        return np.concatenate([self.values.mean(axis=0), self.values.min(axis=0)])
+
+    def of_sentences(self) -> NDArray[np.float64]:
+        """Features of each sentence as of a claim of its own; shape (sentences, len(NAMES))."""
+        return np.hstack([self.values, self.values])
+
+
 def features(pairs: Sequence[Pair], encoder: SentenceEncoder) -> NDArray[np.float64]:
-    """Features of pairs; shape (len(pairs), len(NAMES)).
+    """Features of pairs; shape (len(pairs), len(NAMES)). See `tables`."""
+    return np.array([table.features() for table in tables(pairs, encoder)])
+
+
+def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
+    """What is seen of each pair.
 
     Args:
         pairs: with a source and a claim that hold something.
         encoder: for the vectors of sentences and tokens.
     """
     todo = [(pair, _Source(pair)) for pair in pairs]
+    whole = [sentences(pair.claim, pair.language) for pair in pairs]
     claims = [
-        [_Sentence.of(text, pair.language) for text in sentences(pair.claim, pair.language)[:LONGEST_CLAIM]]
-        for pair in pairs
+        [_Sentence.of(text, pair.language) for text in texts[:LONGEST_CLAIM]]
+        for pair, texts in zip(pairs, whole, strict=True)
     ]
     near = [[source.nearest(s) for s in claim] for (_, source), claim in zip(todo, claims, strict=True)]
     texts = list(
@@ -146,11 +179,19 @@ def features(pairs: Sequence[Pair], encoder: SentenceEncoder) -> NDArray[np.floa
         )
     )
     vectors = dict(zip(texts, encoder.tokens(texts), strict=True))
-    rows = []
-    for (_, source), claim, chosen in zip(todo, claims, near, strict=True):
-        table = np.array([_sentence(s, n, source, vectors) for s, n in zip(claim, chosen, strict=True)])
-        rows.append([*table.mean(axis=0), *table.min(axis=0)])
-    return np.array(rows)
+    out = []
+    for (_, source), claim, chosen, all_of_it in zip(todo, claims, near, whole, strict=True):
+        held = {sentence.text for nearest in chosen for sentence in nearest}
+        out.append(
+            ClaimTable(
+                tuple(sentence.text for sentence in claim),
+                np.array([_sentence(s, n, source, vectors) for s, n in zip(claim, chosen, strict=True)]),
+                len(all_of_it) - len(claim),
+                sum(map(encoder.cut, held)),
+                sum(encoder.cut(sentence.text) for sentence in claim),
+            )
+        )
+    return out
 
 
 def _sentence(

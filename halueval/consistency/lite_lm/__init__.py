@@ -18,9 +18,11 @@ from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.coefficients import margins, read_coefficients
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.language_model import DEFAULT_MODEL, shared_model
+from halueval.consistency.lite.features import LONGEST_CLAIM
 from halueval.consistency.lite_lm.features import NAMES, WordTable, features
 from halueval.consistency.lite_lm.reading import read_words
 from halueval.schema import canonical_json, sha256_text
+from halueval.sentences import sentences
 
 FILE = "lite_lm.json"
 PAIRS_AT_ONCE = 256
@@ -37,9 +39,11 @@ class LiteLM(ConsistencyScorer):
     """
 
     name = "lite_lm"
+    version = 2
     summary = "probability that the claim follows, 0-1: `lite` with what the embedded language model says of each word"
     cost = "model"
     languages = frozenset({"en"})
+    needs_words = True
 
     def __init__(self, *, device: str = "auto", dtype: str = "auto") -> None:
         self._encoder = SentenceEncoder(device=device)
@@ -52,12 +56,14 @@ class LiteLM(ConsistencyScorer):
         return read_coefficients(__name__, FILE, NAMES)
 
     def identity(self) -> dict[str, str | int]:
-        """With the digests of the coefficients and of both models."""
+        """With the digests of the coefficients and of both models, and the precision of the language model."""
+        lm = self._lm.identity()
         return {
             **super().identity(),
             "weights_sha256": sha256_text(canonical_json(self._model)),
             "encoder_sha256": self._encoder.digest,
-            "language_model_sha256": self._lm.weights_sha256,
+            "language_model_sha256": lm["weights_sha256"],
+            "dtype": lm["dtype"],
         }
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
@@ -73,12 +79,18 @@ class LiteLM(ConsistencyScorer):
             values = dict(zip(known, probabilities(self._model, rows), strict=True))
             for i, table in enumerate(tables):
                 if isinstance(table, WordTable):
-                    details = dict(zip(NAMES, map(float, by_pair[i]), strict=True))
+                    details = dict(zip(NAMES, map(float, by_pair[i]), strict=True)) | _unseen(part[i])
                     out.append(Verdict(float(values[i]), truncated=table.truncated, details=details))
                 else:
                     out.append(Verdict.unscored(table))
             advance(len(part))
         return out
+
+
+def _unseen(pair: Pair) -> dict[str, float]:
+    """Sentences of a claim that the features of `lite` leave out, where there are any."""
+    beyond = len(sentences(pair.claim, pair.language)) - LONGEST_CLAIM
+    return {"claim_sentences_unseen": float(beyond)} if beyond > 0 else {}
 
 
 def probabilities(model: dict[str, Any], table: NDArray[np.float64]) -> NDArray[np.float64]:
