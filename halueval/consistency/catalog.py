@@ -25,6 +25,7 @@ SCORERS: Mapping[str, str] = {
     "p_yes": "p_yes:PYes",
     "lite": "lite:Lite",
     "lite_lm": "lite_lm:LiteLM",
+    "lookback": "lookback:Lookback",
     "nli": "nli:Nli",
     "summac_zs": "summac:SummaCZS",
     "summac_conv": "summac:SummaCConv",
