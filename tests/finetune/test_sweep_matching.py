@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from halueval.stats.special import student_t_quantile
@@ -170,6 +170,7 @@ def test_a_difference_that_no_item_shows_is_not_certainly_none():
     assert same.reason == "one seed: the interval leaves out how trainings differ"
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=3), st.lists(st.integers(0, 10), min_size=1, max_size=3))
 def test_intervals_of_shares_hold_their_figure_and_are_never_certain(first, second):
     one, other = (shares(*(count / 10 for count in counts)) for counts in (first, second))
