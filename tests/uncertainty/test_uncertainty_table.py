@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from runs import run_fake, write_task
+from small_models import save_causal
 from unsure import SETTINGS, backend
 
 from halueval.errors import ModelError
@@ -57,8 +58,10 @@ def without_encoder(monkeypatch):
     monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", missing)
 
 
-def test_a_small_model_end_to_end(models, tmp_path, invoke, without_encoder):
-    arguments = ["run", "-m", models("causal"), "-t", write_task(tmp_path), "-o", tmp_path / "out"]
+def test_a_small_model_end_to_end(tmp_path, invoke, without_encoder):
+    # A window that holds all draws in the prompt that asks whether the answer is true.
+    model = save_causal(tmp_path / "model", window=1024)
+    arguments = ["run", "-m", model, "-t", write_task(tmp_path), "-o", tmp_path / "out"]
     done = invoke(*arguments, "--uncertainty", "--num-draws", 3, "--draw-temperature", 1.5, "--json")
     assert done.returncode == 0, done.stderr
     assert "figures that compare meanings are left out: no sentence encoder: not here" in done.stderr
@@ -83,8 +86,14 @@ def test_draws_without_uncertainty_are_refused(tmp_path, invoke, option):
     assert not (tmp_path / "out").exists()
 
 
-def test_uncertainty_of_a_task_that_does_not_generate_is_refused_before_anything(models, tmp_path, invoke):
-    done = invoke("run", "-m", models("causal"), "-t", "rte", "--uncertainty", "-o", tmp_path / "out")
+@pytest.fixture(scope="module")
+def small(models):
+    """Built before standard error is looked at, on which the building leaves its progress."""
+    return models("causal")
+
+
+def test_uncertainty_of_a_task_that_does_not_generate_is_refused_before_anything(small, tmp_path, invoke):
+    done = invoke("run", "-m", small, "-t", "rte", "--uncertainty", "-o", tmp_path / "out")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert "--uncertainty is for question answering by generation; task" in done.stderr
