@@ -63,6 +63,16 @@ class Page:
     def texts(self, css):
         return self.js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", css)
 
+    def check_inert(self, allowed):
+        """The samples shown hold no element but these, and no attribute that could do anything."""
+        assert self.js(f"return document.querySelectorAll('#rows *:not({allowed})').length") == 0
+        names = "return [...document.querySelectorAll('#rows *')].flatMap(e => e.getAttributeNames())"
+        assert set(self.js(names)) <= {"class", "dir", "open"}
+
+    @property
+    def on_last_page(self):
+        return self.js("return document.querySelector(\"[data-step='1']\").disabled")
+
     def violations(self, axe):
         """What axe-core finds serious or critical, a line each."""
         if not self.js("return Boolean(window.axe)"):

@@ -5,11 +5,14 @@ Where commands mean slightly different things by an option, its help is theirs a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from halueval.source import Progress
 
 Command = TypeVar("Command", bound=Callable[..., Any] | click.Command)
 
@@ -104,6 +107,12 @@ def dtype(about: str = "Precision of the weights.") -> Decorator:
         show_default=True,
         help=about,
     )
+
+
+def loading(given: Mapping[str, Any], progress: Progress | None) -> dict[str, Any]:
+    """What `api.Options` and `knowledge.ProbeOptions` both hold: how models and data are loaded."""
+    names = ("device", "dtype", "adapter", "data", "include_path", "trust_remote_code")
+    return {name: given[name] for name in names} | {"progress": progress}
 
 
 def adapter(command: Command) -> Command:

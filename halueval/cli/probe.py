@@ -68,16 +68,7 @@ def probe(model: str, task: str, quiet: bool, as_json: bool, **given: Any) -> No
         chat=ChatSettings(given["apply_chat_template"]),
     )
     with shown_progress(quiet=quiet) as progress:
-        options = ProbeOptions(
-            settings=settings,
-            device=given["device"],
-            dtype=given["dtype"],
-            adapter=given["adapter"],
-            data=given["data"],
-            include_path=given["include_path"],
-            trust_remote_code=given["trust_remote_code"],
-            progress=progress,
-        )
+        options = ProbeOptions(settings=settings, **shared.loading(given, progress))
         made = probe_model(model, task, options, make_observer(quiet=quiet))
     if as_json:
         click.echo(json.dumps(made.record, ensure_ascii=False, indent=1))

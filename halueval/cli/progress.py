@@ -7,6 +7,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from halueval.job import Observer
 
 LINE_EVERY_SECONDS = 5.0
@@ -21,6 +23,22 @@ def make_observer(*, quiet: bool) -> Observer:
     return BarObserver() if sys.stderr.isatty() else LineObserver()
 
 
+def make_bar(field: str) -> Progress:
+    """A bar that goes away when it is done, with its count, the text of this field, and the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(f"{{task.fields[{field}]}}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+
+
 class BarObserver:
     """A bar with requests a second and time left."""
 
@@ -30,18 +48,7 @@ class BarObserver:
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Draw the bar; what was answered before counts as done but not into the rate."""
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.progress = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self.progress = make_bar("rate")
         self.job = self.progress.add_task(title, total=total, completed=done, rate="")
         self.progress.start()
         self.started, self.answered = time.monotonic(), 0

@@ -128,13 +128,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         with shown_progress(quiet=quiet) as progress:
             options = Options(
                 settings=settings,
-                device=given["device"],
-                dtype=given["dtype"],
-                adapter=given["adapter"],
-                data=given["data"],
-                include_path=given["include_path"],
-                trust_remote_code=given["trust_remote_code"],
-                progress=progress,
+                **shared.loading(given, progress),
                 uncertainty=(given["num_draws"] or 10, given["draw_temperature"] or 1.0)
                 if given["uncertainty"]
                 else None,

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from halueval.cli.progress import LINE_EVERY_SECONDS
+from halueval.cli.progress import LINE_EVERY_SECONDS, make_bar
 
 if TYPE_CHECKING:
     from halueval.finetune.progress import TrainingProgress
@@ -30,18 +30,7 @@ class TrainingBar:
 
     def begin(self, title: str, total: int, done: int) -> None:
         """Draw the bar."""
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        self.bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]}"),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            transient=True,
-        )
+        self.bar = make_bar("loss")
         self.job = self.bar.add_task(title, total=total, completed=done, loss="")
         self.bar.start()
 

@@ -145,11 +145,8 @@ def test_nothing_of_two_hundred_hostile_texts_runs_and_the_page_stays_usable(bro
     while True:
         seen.js("for (const d of document.querySelectorAll('#rows details')) d.open = true")
         shown += seen.js("return document.querySelectorAll('.sample').length")
-        allowed = "li,h3,h4,p,span,bdi,b,div,details,summary,ul"
-        assert seen.js(f"return document.querySelectorAll('#rows *:not({allowed})').length") == 0
-        names = "return [...document.querySelectorAll('#rows *')].flatMap(e => e.getAttributeNames())"
-        assert set(seen.js(names)) <= {"class", "dir", "open"}
-        if seen.js("return document.querySelector(\"[data-step='1']\").disabled"):
+        seen.check_inert("li,h3,h4,p,span,bdi,b,div,details,summary,ul")
+        if seen.on_last_page:
             break
         seen.act("document.querySelector(\"[data-step='1']\").click()")
     assert shown == len(rows)
