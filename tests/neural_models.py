@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from small_models import build_tokenizer, save_bert, save_t5
+from small_models import SMALL_T5, build_tokenizer, save_bert, save_t5
 
 from halueval.consistency.local_model import Scored
 
@@ -43,16 +43,8 @@ def save_token_classifier(directory: Path, *, prefix: str = "t5.", gated: bool =
 
     tokenizer = build_tokenizer(bos=None, eos="</s>", post="$A </s>")
     torch.manual_seed(1)
-    config = T5Config(
-        vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=8,
-        d_ff=48,
-        num_layers=2,
-        num_heads=3,
-        feed_forward_proj="gated-gelu" if gated else "relu",
-        initializer_factor=3.0,
-    )
+    feed_forward = "gated-gelu" if gated else "relu"
+    config = T5Config(**SMALL_T5, vocab_size=len(tokenizer), d_ff=48, num_heads=3, feed_forward_proj=feed_forward)
     config.num_labels = classes
     model = T5ForTokenClassification(config).eval()
     with torch.no_grad():

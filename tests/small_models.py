@@ -43,6 +43,7 @@ def build_tokenizer(*, bos: str | None, eos: str | None, post: str | None = None
 
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+SMALL_T5 = {"d_model": 32, "d_kv": 8, "num_layers": 2, "initializer_factor": 3.0}
 
 
 def save_causal(
@@ -79,16 +80,13 @@ def save_t5(
         tokenizer.model_max_length = window
     torch.manual_seed(seed)
     config = T5Config(
+        **SMALL_T5,
         vocab_size=len(tokenizer),
-        d_model=32,
-        d_kv=8,
         d_ff=64,
-        num_layers=2,
         num_heads=4,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
-        initializer_factor=3.0,
         **options,
     )
     model = T5ForConditionalGeneration(config)

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from halueval.errors import UsageError
+from halueval.cli import options as shared
+from halueval.cli.targets import targets_of, write
+
+if TYPE_CHECKING:
+    from halueval.calibrating.record import CalibrationRecord
 
 EPILOG = """\b
 Examples:
@@ -22,17 +28,13 @@ shown where the run was made with --calibration.
 
 @click.command(epilog=EPILOG)
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print the record, curves included, instead of a table.")
-@click.option("--html", "html_to", metavar="FILE", help="Write one self-contained page ('-': standard output).")
-@click.option("--markdown", "markdown_to", metavar="FILE", help="Write the table as Markdown ('-': standard output).")
+@shared.as_json("Print the record, curves included, instead of a table.")
+@shared.written("html", "Write one self-contained page ('-': standard output).")
+@shared.written("markdown", "Write the table as Markdown ('-': standard output).")
 @click.option("--bins", type=click.IntRange(1, 1000), default=15, show_default=True, help="Bins of calibration errors.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the halves and the resampling."
-)
-@click.option(
-    "--n-resamples", type=click.IntRange(min=100), default=2000, show_default=True, help="Replicates of the intervals."
-)
-@click.option("--quiet", "-q", is_flag=True, help="No table; files and errors only.")
+@shared.seed("Seed of the halves and the resampling.")
+@shared.n_resamples(2000, "Replicates of the intervals.")
+@shared.quiet("No table; files and errors only.")
 def calibrate(
     run: Path,
     as_json: bool,
@@ -47,19 +49,16 @@ def calibrate(
     from halueval.calibrating.calibration import calibrate as measure
     from halueval.report.calibration_html import render_calibration
     from halueval.report.calibration_tables import print_calibration, render_markdown
-    from halueval.store import write_atomically
 
-    targets = [target for target in (html_to, markdown_to, "-" if as_json else None) if target is not None]
-    if len(set(targets)) < len(targets):
-        raise UsageError("--json, --html and --markdown: two of them go to one place; give each its own")
+    forms: dict[str, Callable[[CalibrationRecord], str]] = {
+        "json": lambda record: json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False) + "\n",
+        "html": render_calibration,
+        "markdown": render_markdown,
+    }
+    given = {"json_to": "-" if as_json else None, "html_to": html_to, "markdown_to": markdown_to}
+    targets = targets_of(given, forms)
     record = measure(run, bins=bins, n_resamples=n_resamples, seed=seed)
-    for target, render in ((html_to, render_calibration), (markdown_to, render_markdown)):
-        if target == "-":
-            click.echo(render(record), nl=False)
-        elif target is not None:
-            # A lone surrogate (half a character that a model stopped in) has no UTF-8 form; it is shown as "?".
-            write_atomically(Path(target), [render(record).encode("utf-8", "replace")])
-    if as_json:
-        click.echo(json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False))
-    elif not quiet and "-" not in targets:
+    for kind, target in targets.items():
+        write(target, [forms[kind](record)])
+    if not quiet and "-" not in targets.values():
         print_calibration(record, sys.stdout)

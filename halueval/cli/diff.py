@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from halueval.errors import UsageError
+from halueval.cli import options as shared
+from halueval.cli.targets import targets_of, write
 
 if TYPE_CHECKING:
     from halueval.report.result import Diff
@@ -30,34 +31,14 @@ _FORMATS = ("json", "markdown", "html", "junit")
 @click.command(epilog=EPILOG)
 @click.argument("base")
 @click.argument("candidates", nargs=-1, required=True)
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where models given by name are looked up; every task that both have is compared.",
-)
-@click.option(
-    "--json", "json_to", metavar="FILE", help="Write the record, everything below included ('-': standard output)."
-)
-@click.option("--markdown", "markdown_to", metavar="FILE", help="Write a summary fit for a pull request.")
-@click.option("--html", "html_to", metavar="FILE", help="Write one self-contained page with all samples.")
-@click.option("--junit", "junit_to", metavar="FILE", help="Write the gates as JUnit XML.")
-@click.option(
-    "--alpha",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.05,
-    show_default=True,
-    help="Level of the tests; intervals are 95 % whatever it is.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resampling.")
-@click.option(
-    "--n-resamples",
-    type=click.IntRange(min=100),
-    default=10_000,
-    show_default=True,
-    help="Draws of the permutation tests, and of the change of ECE.",
-)
+@shared.results("Where models given by name are looked up; every task that both have is compared.")
+@shared.written("json", "Write the record, everything below included ('-': standard output).")
+@shared.written("markdown", "Write a summary fit for a pull request.")
+@shared.written("html", "Write one self-contained page with all samples.")
+@shared.written("junit", "Write the gates as JUnit XML.")
+@shared.alpha
+@shared.seed("Seed of the resampling.")
+@shared.n_resamples(10_000, "Draws of the permutation tests, and of the change of ECE.")
 @click.option(
     "--noise-floor",
     "noise",
@@ -87,7 +68,7 @@ _FORMATS = ("json", "markdown", "html", "junit")
     metavar="GATE",
     help="'[TASK:]FIGURE.FIELD OP NUMBER' or 'regression': exit with 1 where it holds. Repeatable.",
 )
-@click.option("--quiet", "-q", is_flag=True, help="No table and no notes: files, failed gates and errors only.")
+@shared.quiet("No table and no notes: files, failed gates and errors only.")
 def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: bool, **given: Any) -> int:
     """Compare CANDIDATES with BASE on the samples that they share.
 
@@ -97,8 +78,7 @@ def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: 
     from halueval.comparison import diff as compare
     from halueval.report.diff_tables import print_diff
 
-    targets = {kind: given[f"{kind}_to"] for kind in _FORMATS if given[f"{kind}_to"] is not None}
-    _check_targets(targets)
+    targets = targets_of(given, _FORMATS)
     for gate in gates:
         parse_gate(gate)
     show = not quiet and sys.stderr.isatty()
@@ -116,7 +96,7 @@ def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: 
     )
     results = made.check(*gates)
     for kind, target in targets.items():
-        _write(target, _render(made, kind))
+        write(target, _render(made, kind))
     if not quiet and "-" not in targets.values():
         print_diff(made.record, sys.stdout)
     failed = [result for result in results if result["failed"]]
@@ -125,34 +105,9 @@ def diff(base: str, candidates: tuple[str, ...], gates: tuple[str, ...], quiet: 
     return 1 if failed else 0
 
 
-def _check_targets(targets: dict[str, str]) -> None:
-    """Refuse targets that would overwrite each other, before the work is done.
-
-    Raises:
-        UsageError: two formats to one place.
-    """
-    seen: dict[str, str] = {}
-    for kind, target in targets.items():
-        if target in seen:
-            place = "standard output" if target == "-" else target
-            raise UsageError(f"--{seen[target]} and --{kind} both go to {place}; give each its own")
-        seen[target] = kind
-
-
 def _render(made: Diff, kind: str) -> Iterable[str]:
     if kind == "html":
         return made.to_html()
     if kind == "json":
         return [json.dumps(made.record, ensure_ascii=False, allow_nan=False), "\n"]
     return [made.to_markdown() if kind == "markdown" else made.to_junit()]
-
-
-def _write(target: str, pieces: Iterable[str]) -> None:
-    from halueval.store import write_atomically
-
-    if target == "-":
-        for piece in pieces:
-            click.echo(piece, nl=False)
-        return
-    # A lone surrogate (half a character that a model stopped in) has no UTF-8 form; it is shown as "?".
-    write_atomically(Path(target), (piece.encode("utf-8", "replace") for piece in pieces))

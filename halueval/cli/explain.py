@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from halueval.errors import UsageError
+from halueval.cli import options as shared
+from halueval.cli.targets import targets_of, write
 
 EPILOG = """\b
 Examples:
@@ -31,13 +32,7 @@ _FORMATS = ("json", "markdown", "html")
     type=click.Path(path_type=Path),
     help="What the candidate was trained on; by default the file beside weights that halueval finetune made.",
 )
-@click.option(
-    "--results",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Where models given by name are looked up; every task that both have is explained.",
-)
+@shared.results("Where models given by name are looked up; every task that both have is explained.")
 @click.option(
     "--base-model",
     metavar="MODEL",
@@ -57,25 +52,13 @@ _FORMATS = ("json", "markdown", "html")
 @click.option(
     "--no-models", is_flag=True, help="Load no model and read no weights: words, overlap and generalisation only."
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="auto: that of the runs.",
-)
-@click.option("--json", "json_to", metavar="FILE", help="Write the record ('-': standard output).")
-@click.option("--markdown", "markdown_to", metavar="FILE", help="Write a summary fit for a pull request.")
-@click.option("--html", "html_to", metavar="FILE", help="Write one self-contained page with plots.")
-@click.option(
-    "--alpha",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
-    default=0.05,
-    show_default=True,
-    help="Level of the tests; intervals are 95 % whatever it is.",
-)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of all draws.")
+@shared.device()
+@shared.dtype("auto: that of the runs.")
+@shared.written("json", "Write the record ('-': standard output).")
+@shared.written("markdown", "Write a summary fit for a pull request.")
+@shared.written("html", "Write one self-contained page with plots.")
+@shared.alpha
+@shared.seed("Seed of all draws.")
 @click.option(
     "--n-permutations",
     type=click.IntRange(min=19),
@@ -84,8 +67,8 @@ _FORMATS = ("json", "markdown", "html")
     help="Draws of each permutation null.",
 )
 @click.option("--allow-mismatch", "allow", multiple=True, metavar="KEY", help="As for diff. Repeatable.")
-@click.option("--include-path", multiple=True, type=click.Path(path_type=Path), help="As for run. Repeatable.")
-@click.option("--quiet", "-q", is_flag=True, help="No table and no progress: files and errors only.")
+@shared.include_path("As for run. Repeatable.")
+@shared.quiet("No table and no progress: files and errors only.")
 def explain(base: str, candidate: str, quiet: bool, **given: Any) -> None:
     """Show what goes together with the hallucination that CANDIDATE has and BASE has not.
 
@@ -98,13 +81,7 @@ def explain(base: str, candidate: str, quiet: bool, **given: Any) -> None:
     from halueval.explanation import explain as make
     from halueval.report.explain_tables import print_explanation
 
-    targets = {kind: given[f"{kind}_to"] for kind in _FORMATS if given[f"{kind}_to"] is not None}
-    places = list(targets.values())
-    twice = next((place for place in places if places.count(place) > 1), None)
-    if twice is not None:
-        raise UsageError(
-            f"two forms of output both go to {'standard output' if twice == '-' else twice}; give each its own"
-        )
+    targets = targets_of(given, _FORMATS)
     settings = Settings(
         train_data=given["train_data"],
         base_model=given["base_model"],
@@ -129,15 +106,6 @@ def explain(base: str, candidate: str, quiet: bool, **given: Any) -> None:
         "html": made.to_html,
     }
     for kind, target in targets.items():
-        _write(target, forms[kind]())
-    if not quiet and "-" not in places:
+        write(target, [forms[kind]()])
+    if not quiet and "-" not in targets.values():
         print_explanation(made.record, sys.stdout)
-
-
-def _write(target: str, text: str) -> None:
-    from halueval.store import write_atomically
-
-    if target == "-":
-        click.echo(text, nl=False)
-        return
-    write_atomically(Path(target), [text.encode("utf-8", "replace")])

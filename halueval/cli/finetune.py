@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halueval.cli import options as shared
 from halueval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -37,32 +38,22 @@ An interrupted fine-tuning goes on from its last whole checkpoint when the same 
     metavar="KEY=VALUE",
     help="Change a value of the recipe, e.g. data.facts=100. Repeatable.",
 )
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="Directory of the result [default: finetuned/MODEL-RECIPE, with the seed where it is given].",
-)
-@click.option("--seed", type=click.IntRange(min=0, max=2**32 - 1), help="Seed of the training [default: the recipe's].")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+@shared.output("Directory of the result [default: finetuned/MODEL-RECIPE, with the seed where it is given].")
+@click.option("--seed", type=shared.TRAINING_SEED, help="Seed of the training [default: the recipe's].")
+@shared.training_device
 @click.option(
     "--evaluate",
     multiple=True,
     metavar="TASK[:ROWS]",
     help="Task that the result will be evaluated on, in place of the recipe's: none of its rows is trained on. Repeatable.",
 )
-@click.option("--allow-overlap", is_flag=True, help="Train although items are also evaluated.")
-@click.option("--fresh", is_flag=True, help="Start over instead of going on from what is stored.")
-@click.option(
-    "--include-path",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Directory with further models, tasks and recipes. Repeatable.",
-)
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
+@shared.allow_overlap
+@shared.fresh
+@shared.include_path("Directory with further models, tasks and recipes. Repeatable.")
+@shared.trust_remote_code
 @click.option("--list", "listing", is_flag=True, help="List the recipes and stop.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no notes; errors only.")
-@click.option("--json", "as_json", is_flag=True, help="Print the record as JSON.")
+@shared.quiet()
+@shared.as_json("Print the record as JSON.")
 def finetune(
     model: str | None, recipe: str | None, changes: tuple[str, ...], quiet: bool, as_json: bool, **given: Any
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from halueval.cli.run import BatchSize
+from halueval.cli import options as shared
 
 EPILOG = """\b
 Examples:
@@ -26,11 +26,11 @@ every comparison down by them.
 @click.command(epilog=EPILOG)
 @click.option("--model", "-m", required=True, help="Card name, local directory, or hub id.")
 @click.option("--task", "-t", required=True, help="Question-answering task by generation, or its YAML.")
-@click.option("--limit", "-L", type=click.IntRange(min=1), help="Only the first N facts.")
+@shared.limit("Only the first N facts.")
 @click.option(
     "--num-prompts", type=int, default=10, show_default=True, help="Prompts for each fact, with other examples each."
 )
-@click.option("--num-fewshot", "-f", type=click.IntRange(min=0), help="Examples in each prompt [default: the task's].")
+@shared.num_fewshot("Examples in each prompt [default: the task's].")
 @click.option(
     "--num-draws", type=int, default=16, show_default=True, help="Answers drawn for each prompt, beside the greedy one."
 )
@@ -38,40 +38,19 @@ every comparison down by them.
 @click.option(
     "--top-k", type=int, default=40, show_default=True, help="Likeliest tokens a draw chooses from; 0 for all."
 )
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of examples and draws.")
-@click.option("--batch-size", "-b", type=BatchSize(), default="auto", show_default=True, help="Requests a batch.")
-@click.option(
-    "--max-tokens-per-batch", type=click.IntRange(min=16), help="Padded tokens a batch [default: from memory]."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="Precision of the weights.",
-)
-@click.option("--adapter", type=click.Path(path_type=Path), help="PEFT adapter directory on top of the model.")
-@click.option("--data", type=click.Path(path_type=Path), help="File used in place of the task's data set.")
-@click.option("--apply-chat-template", is_flag=True, help="Wrap prompts in the model's chat template.")
-@click.option(
-    "--include-path",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Directory with further tasks and models. Repeatable.",
-)
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
-@click.option("--fresh", is_flag=True, help="Start over instead of going on from what is stored.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Directory of the results; the labels go beside the model's runs of the task.",
-)
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no notes; errors only.")
-@click.option("--json", "as_json", is_flag=True, help="Print the record instead of the tables.")
+@shared.seed("Seed of examples and draws.")
+@shared.batching
+@shared.device()
+@shared.dtype()
+@shared.adapter
+@shared.data("File used in place of the task's data set.")
+@shared.apply_chat_template
+@shared.include_path("Directory with further tasks and models. Repeatable.")
+@shared.trust_remote_code
+@shared.fresh
+@shared.output("Directory of the results; the labels go beside the model's runs of the task.", default=Path("results"))
+@shared.quiet()
+@shared.as_json("Print the record instead of the tables.")
 def probe(model: str, task: str, quiet: bool, as_json: bool, **given: Any) -> None:
     """Class the facts of TASK by how well MODEL knows them: HighlyKnown, MaybeKnown, WeaklyKnown, Unknown (SliCK)."""
     from halueval.backends.base import ChatSettings

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from halueval.cli import options as shared
 from halueval.errors import UsageError
 
 EPILOG = """\b
@@ -20,24 +21,6 @@ Examples:
 
 An interrupted run goes on where it stopped when the same command is given again.
 """
-
-
-class BatchSize(click.ParamType[int | None]):
-    """`auto`, or a positive whole number."""
-
-    name = "auto|N"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
-        """None for `auto`."""
-        if value in (None, "auto"):
-            return None
-        try:
-            number = int(value)
-        except ValueError:
-            number = 0
-        if number < 1:
-            self.fail(f"{value!r} is neither 'auto' nor a whole number above 0", param, ctx)
-        return number
 
 
 def split_names(values: tuple[str, ...]) -> list[str]:
@@ -58,34 +41,15 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     required=True,
     help="Task, group, tag or YAML path; several with commas.",
 )
-@click.option("--limit", "-L", type=click.IntRange(min=1), help="Only the first N rows of each task.")
-@click.option("--num-fewshot", "-f", type=click.IntRange(min=0), help="Examples in the prompt [default: the task's].")
-@click.option(
-    "--seed",
-    type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of few-shot draws, sampling and bootstrap.",
-)
-@click.option("--batch-size", "-b", type=BatchSize(), default="auto", show_default=True, help="Requests a batch.")
-@click.option(
-    "--max-tokens-per-batch", type=click.IntRange(min=16), help="Padded tokens a batch [default: from memory]."
-)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
-@click.option(
-    "--dtype",
-    type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-    default="auto",
-    show_default=True,
-    help="Precision of the weights.",
-)
-@click.option("--adapter", type=click.Path(path_type=Path), help="PEFT adapter directory on top of the model.")
-@click.option(
-    "--data",
-    type=click.Path(path_type=Path),
-    help="JSON, JSONL, CSV, TSV or Parquet used in place of the task's data set.",
-)
-@click.option("--apply-chat-template", is_flag=True, help="Wrap prompts in the model's chat template.")
+@shared.limit("Only the first N rows of each task.")
+@shared.num_fewshot("Examples in the prompt [default: the task's].")
+@shared.seed("Seed of few-shot draws, sampling and bootstrap.")
+@shared.batching
+@shared.device()
+@shared.dtype()
+@shared.adapter
+@shared.data("JSON, JSONL, CSV, TSV or Parquet used in place of the task's data set.")
+@shared.apply_chat_template
 @click.option("--system-instruction", help="System message of the chat template.")
 @click.option(
     "--calibration",
@@ -100,12 +64,7 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     metavar="FILE",
     help="Labels of `halueval probe`, of this model or its base, as a stratum of the samples.",
 )
-@click.option(
-    "--include-path",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Directory with further tasks and models. Repeatable.",
-)
+@shared.include_path("Directory with further tasks and models. Repeatable.")
 @click.option(
     "--predict-only",
     is_flag=True,
@@ -127,19 +86,12 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     metavar="MODEL",
     help="NLI model (directory, hub id or card) for SelfCheckGPT and semantic entropy by inference.",
 )
-@click.option("--fresh", is_flag=True, help="Start over instead of going on from what is stored.")
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    default=Path("results"),
-    show_default=True,
-    help="Directory of the results.",
-)
-@click.option("--quiet", "-q", is_flag=True, help="No progress and no notes; errors only.")
+@shared.fresh
+@shared.trust_remote_code
+@shared.output("Directory of the results.", default=Path("results"))
+@shared.quiet()
 @click.option("--all-figures", is_flag=True, help="Show every figure in the table, not only those that the task names.")
-@click.option("--json", "as_json", is_flag=True, help="Print the run records as a JSON list instead of a table.")
+@shared.as_json("Print the run records as a JSON list instead of a table.")
 def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
     """Run models on tasks and store every figure with its uncertainty."""
     from halueval.api import Options, iter_runs

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halueval.cli import options as shared
+from halueval.cli.targets import targets_of, write
 from halueval.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,37 +34,27 @@ _FORMATS = ("json", "markdown", "html")
 
 @click.command(epilog=EPILOG)
 @click.argument("study", required=False)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(path_type=Path),
-    help="Directory of the sweep: trainings, runs, and what is done [default: sweeps/NAME].",
-)
+@shared.output("Directory of the sweep: trainings, runs, and what is done [default: sweeps/NAME].")
 @click.option(
     "--seed",
     "seeds",
     multiple=True,
-    type=click.IntRange(min=0, max=2**32 - 1),
+    type=shared.TRAINING_SEED,
     help="In place of the study's seeds. Repeatable.",
 )
 @click.option("--model", "-m", help="In place of the study's model.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("--json", "json_to", metavar="FILE", help="Write the record ('-': standard output).")
-@click.option("--markdown", "markdown_to", metavar="FILE", help="Write tables and digests.")
-@click.option("--html", "html_to", metavar="FILE", help="Write one self-contained page with the plots.")
+@shared.training_device
+@shared.written("json", "Write the record ('-': standard output).")
+@shared.written("markdown", "Write tables and digests.")
+@shared.written("html", "Write one self-contained page with the plots.")
 @click.option("--keep-weights", is_flag=True, help="Keep the weights of trainings that were evaluated.")
-@click.option("--allow-overlap", is_flag=True, help="Train although items are also evaluated.")
+@shared.allow_overlap
 @click.option("--strict", is_flag=True, help="Exit with 1 where an arm could not be trained.")
 @click.option("--dry-run", is_flag=True, help="Check the study, say what would be trained, and stop.")
-@click.option(
-    "--include-path",
-    multiple=True,
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Directory with further models, tasks and recipes. Repeatable.",
-)
-@click.option("--trust-remote-code", is_flag=True, help="Run Python code that comes with a model.")
+@shared.include_path("Directory with further models, tasks and recipes. Repeatable.")
+@shared.trust_remote_code
 @click.option("--list", "listing", is_flag=True, help="List the packaged studies and stop.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress, no tables: files and errors only.")
+@shared.quiet("No progress, no tables: files and errors only.")
 def sweep(study: str | None, seeds: tuple[int, ...], model: str | None, quiet: bool, **given: Any) -> int:
     """Train the arms of STUDY with its seeds, evaluate every checkpoint, and compare them at a matched score.
 
@@ -73,11 +65,10 @@ def sweep(study: str | None, seeds: tuple[int, ...], model: str | None, quiet: b
         return 0
     if study is None:
         raise UsageError("sweep needs a STUDY; `halueval sweep --list` shows what there is")
-    targets = {kind: given[f"{kind}_to"] for kind in _FORMATS if given[f"{kind}_to"] is not None}
-    _check_targets(targets)
+    targets = targets_of(given, _FORMATS)
     from halueval.cli.pull import shown_progress
     from halueval.sweep.command import describe, measure
-    from halueval.sweep.run import SweepOptions
+    from halueval.sweep.planning import SweepOptions
     from halueval.sweep.run import sweep as run_sweep
     from halueval.sweep.show import print_sweep
     from halueval.sweep.spec import load_study
@@ -104,7 +95,7 @@ def sweep(study: str | None, seeds: tuple[int, ...], model: str | None, quiet: b
         made = run_sweep(loaded, options, _Shown(quiet), fetch_progress=progress)
     record = measure(made, options)
     for kind, target in targets.items():
-        _write(target, _render(record, kind))
+        write(target, [_render(record, kind)])
     if not quiet and "-" not in targets.values():
         print_sweep(record, sys.stdout)
     for failure in record["failures"] if quiet else []:
@@ -136,15 +127,6 @@ class _Shown:
         return make_observer(quiet=self.quiet)
 
 
-def _check_targets(targets: dict[str, str]) -> None:
-    seen: dict[str, str] = {}
-    for kind, target in targets.items():
-        if target in seen:
-            place = "standard output" if target == "-" else target
-            raise UsageError(f"--{seen[target]} and --{kind} both go to {place}; give each its own")
-        seen[target] = kind
-
-
 def _render(record: SweepRecord, kind: str) -> str:
     if kind == "json":
         return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
@@ -155,15 +137,6 @@ def _render(record: SweepRecord, kind: str) -> str:
     from halueval.sweep.page import render_page
 
     return render_page(record)
-
-
-def _write(target: str, text: str) -> None:
-    from halueval.store import write_atomically
-
-    if target == "-":
-        click.echo(text, nl=False)
-        return
-    write_atomically(Path(target), [text.encode("utf-8", "replace")])
 
 
 def _list() -> None:

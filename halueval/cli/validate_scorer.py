@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from halueval.cli import options as shared
+from halueval.cli.targets import targets_of, write
 from halueval.errors import IncompleteError, UsageError, nearest
 
 if TYPE_CHECKING:
@@ -47,13 +49,9 @@ halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_sum
     show_envvar=True,
     help="Where the sets' files lie.",
 )
-@click.option("--limit", "-L", type=click.IntRange(min=1), help="Most rows of a set; whole documents, drawn by hash.")
-@click.option(
-    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the resampling and of --limit."
-)
-@click.option(
-    "--n-resamples", type=click.IntRange(min=100), default=2000, show_default=True, help="Draws of the bootstrap."
-)
+@shared.limit("Most rows of a set; whole documents, drawn by hash.")
+@shared.seed("Seed of the resampling and of --limit.")
+@shared.n_resamples(2000, "Draws of the bootstrap.")
 @click.option(
     "--compare",
     "compared",
@@ -74,10 +72,10 @@ halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_sum
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory that keeps every score, so that the same call goes on where it was stopped.",
 )
-@click.option("--json", "json_to", metavar="FILE", help="Write all figures ('-': standard output).")
-@click.option("--markdown", "markdown_to", metavar="FILE", help="Write the tables as Markdown ('-': standard output).")
-@click.option("--plot", "plot_to", metavar="FILE", help="Write a forest plot as SVG.")
-@click.option("--quiet", "-q", is_flag=True, help="No table and no progress.")
+@shared.written("json", "Write all figures ('-': standard output).")
+@shared.written("markdown", "Write the tables as Markdown ('-': standard output).")
+@shared.written("plot", "Write a forest plot as SVG.")
+@shared.quiet("No table and no progress.")
 def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool, **given: Any) -> None:
     """Hold consistency SCORERS against human annotations.
 
@@ -92,7 +90,7 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     from halueval.store import write_atomically
     from halueval.validation import Evaluation, KeptScores, Settings, validate
 
-    _check_targets(given)
+    targets = targets_of(given, ("json", "markdown", "plot"))
     names = list(dict.fromkeys(_split(scorers)))
     if given["compared"] and len(names) < 2:
         raise UsageError("--compare needs two scorers or more")
@@ -115,17 +113,17 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
         compared = given["compared"]
         for made in validate(scorers_in_turn, made_sets, settings, compared=compared, keeper=keeper, watch=bars.watch):
             done.append(made)
-            if given["json_to"] not in (None, "-"):
+            if targets.get("json", "-") != "-":
                 # After each, so that a later scorer that fails takes nothing with it.
-                _write(given["json_to"], _as_json(validation_record(done)))
+                write(targets["json"], [_as_json(validation_record(done))])
     except KeyboardInterrupt:
-        kept = f"; {given['json_to']} holds them" if done and given["json_to"] not in (None, "-") else ""
+        kept = f"; {targets['json']} holds them" if done and targets.get("json", "-") != "-" else ""
         raise IncompleteError(f"interrupted after {len(done)} results{kept}") from None
     finally:
         bars.end()
     record = validation_record(done)
-    _write_all(record, given)
-    if not quiet and "-" not in (given["json_to"], given["markdown_to"], given["plot_to"]):
+    _write_all(record, targets)
+    if not quiet and "-" not in targets.values():
         print_validation(record, sys.stdout)
 
 
@@ -178,17 +176,6 @@ def _parse_option(text: str, names: list[str]) -> tuple[str | None, str, Any]:
     return owner or None, key, value if isinstance(value, bool | int | float | dict | list) else raw
 
 
-def _check_targets(given: dict[str, Any]) -> None:
-    seen: dict[str, str] = {}
-    for kind in ("json", "markdown", "plot"):
-        target = given[f"{kind}_to"]
-        if target in seen:
-            place = "standard output" if target == "-" else target
-            raise UsageError(f"--{seen[target]} and --{kind} both go to {place}; give each its own")
-        if target is not None:
-            seen[target] = kind
-
-
 def _check_distinct(kind: str, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -199,7 +186,7 @@ def _as_json(record: Record) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
 
 
-def _write_all(record: Record, given: dict[str, Any]) -> None:
+def _write_all(record: Record, targets: dict[str, str]) -> None:
     from halueval.report.validation import validation_markdown, validation_plot
 
     makers: dict[str, Callable[[Record], str]] = {
@@ -207,18 +194,8 @@ def _write_all(record: Record, given: dict[str, Any]) -> None:
         "markdown": validation_markdown,
         "plot": validation_plot,
     }
-    for kind, make in makers.items():
-        if given[f"{kind}_to"] is not None:
-            _write(given[f"{kind}_to"], make(record))
-
-
-def _write(target: str, text: str) -> None:
-    from halueval.store import write_atomically
-
-    if target == "-":
-        click.echo(text, nl=False)
-    else:
-        write_atomically(Path(target), [text.encode("utf-8", "replace")])
+    for kind, target in targets.items():
+        write(target, [makers[kind](record)])
 
 
 class _Bars:

@@ -1,34 +1,20 @@
-"""The calibration of a run as one self-contained HTML page without any script.
-
-The content-security policy names the one style sheet by its SHA-256 and allows nothing else; all texts are escaped by
-the template or by `plots`.
-"""
+"""The calibration of a run as one self-contained HTML page without any script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from halueval.calibrating.record import CalibrationRecord, VariantRecord
 from halueval.report.calibration_cells import COLUMNS, headline, rows, settings_line, variant_lines
+from halueval.report.page import render_still
 from halueval.report.plots import WIDTH, Bin, Drawing, reliability
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from markupsafe import Markup
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 def render_calibration(record: CalibrationRecord) -> str:
     """The page; it can be encoded as UTF-8 whatever names and texts hold."""
-    from markupsafe import Markup
-
-    style = (TEMPLATES / "diff.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     first, *others = record["variants"]
     plots = [
         (
@@ -42,7 +28,8 @@ def render_calibration(record: CalibrationRecord) -> str:
         )
         for i, other in enumerate(others)
     ]
-    page = _template().render(
+    return render_still(
+        "calibration.html.j2",
         record=record,
         headline=headline(record),
         columns=COLUMNS,
@@ -51,22 +38,7 @@ def render_calibration(record: CalibrationRecord) -> str:
         first=first["name"],
         variants=variant_lines(record),
         settings=settings_line(record),
-        style=Markup(style),  # noqa: S704 - the package's own file
-        policy=(
-            f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
-            "require-trusted-types-for 'script'; trusted-types 'none'"
-        ),
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-@cache
-def _template() -> Template:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("calibration.html.j2")
 
 
 def _bins(variant: VariantRecord) -> list[Bin]:

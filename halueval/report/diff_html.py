@@ -10,18 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING
 
 from halueval.compare.fields import Figure, NetRate, Stratum
 from halueval.compare.record import STATES, Comparison, DiffRecord, PairedSample, SummaryRow, TaskDiff, comparisons
 from halueval.report.diff_samples import SampleBlocks
-from halueval.report.page import TEMPLATES, asset, encodable, policy
+from halueval.report.page import asset, encodable, environment, policy
 from halueval.report.plots import Bin, ForestRow, flow, forest, reliability
 from halueval.report.tables import HIGHER, LOWER, format_number
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 MAX_STRATA = 200
 """Most strata of one key in a table; a key such as a country's name may have a stratum for every sample."""
@@ -89,11 +84,13 @@ def render_html(
     """
     from markupsafe import Markup
 
-    style, theme, script = asset("diff.css"), asset("theme.js"), asset("diff_words.js", "diff.js")
+    style, theme, script = asset("diff.css"), asset("theme.js"), asset("diff_words.js", "explorer.js", "diff.js")
     views = [_comparison(i, one, samples) for i, one in enumerate(comparisons(record))]
     yield from (
         encodable(piece)
-        for piece in _template().generate(
+        for piece in environment()
+        .get_template("diff.html.j2")
+        .generate(
             record=record,
             views=views,
             n_tasks=sum(len(view.tasks) for view in views),
@@ -117,16 +114,6 @@ def render_html(
             net_tone=_net_tone,
         )
     )
-
-
-@cache
-def _template() -> Template:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8")
-    # A misspelt key of the record is an error here, never an empty cell.
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("diff.html.j2")
 
 
 def _comparison(number: int, one: Comparison, samples: Mapping[str, Iterable[PairedSample]]) -> CandidateView:

@@ -1,40 +1,14 @@
-"""The explanation as one self-contained HTML page without any script.
-
-The content-security policy names the one style sheet by its SHA-256 and allows nothing else; all texts are escaped by
-the template or by `plots`.
-"""
+"""The explanation as one self-contained HTML page without any script."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from halueval.explaining.record import ExplainRecord
-from halueval.report.explain_cells import (
-    GROUP_COLUMNS,
-    MEASURE_COLUMNS,
-    OUTCOME_COLUMNS,
-    WEIGHT_COLUMNS,
-    Cells,
-    group_rows,
-    measure_rows,
-    notes_of,
-    outcome_rows,
-    settings_line,
-    training_line,
-    untaken,
-    weight_rows,
-)
+from halueval.report import explain_cells as cells
 from halueval.report.explain_plots import contrast_plot, distances_plot, weights_plot
+from halueval.report.page import render_still
 
-if TYPE_CHECKING:
-    from jinja2 import Template
-
-TEMPLATES = Path(__file__).parent / "templates"
 _DISTANCES = ("energy_coefficient", "js_distance_1")
 
 
@@ -44,61 +18,43 @@ class TaskView:
 
     name: str
     statements: list[str]
-    distribution: list[Cells]
-    overlap: list[Cells]
-    contrasts: list[tuple[str, list[Cells]]]
+    distribution: list[cells.Cells]
+    overlap: list[cells.Cells]
+    contrasts: list[tuple[str, list[cells.Cells]]]
     plot: str
     notes: list[str]
 
 
 def render_explanation(record: ExplainRecord) -> str:
     """The page; it can be encoded as UTF-8 whatever names and texts hold."""
-    from markupsafe import Markup
-
-    style = (TEMPLATES / "diff.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     alpha = record["settings"]["alpha"]
     tasks = [
         TaskView(
             name=name,
             statements=task["statements"],
-            distribution=list(measure_rows(task["distribution"])),
-            overlap=list(measure_rows(task["overlap"])),
-            contrasts=[(c["name"], rows) for c in task["generalisation"] if (rows := list(group_rows(c)))],
+            distribution=list(cells.measure_rows(task["distribution"])),
+            overlap=list(cells.measure_rows(task["overlap"])),
+            contrasts=[(c["name"], rows) for c in task["generalisation"] if (rows := list(cells.group_rows(c)))],
             plot=contrast_plot(f"t{i}-contrasts", task["generalisation"], alpha),
-            notes=list(notes_of(task)),
+            notes=list(cells.notes_of(task)),
         )
         for i, (name, task) in enumerate(record["tasks"].items())
     ]
     weights = record["weights"]
-    page = _template().render(
+    return render_still(
+        "explain.html.j2",
         record=record,
-        outcome_columns=OUTCOME_COLUMNS,
-        outcomes=list(outcome_rows(record)),
+        outcome_columns=cells.OUTCOME_COLUMNS,
+        outcomes=list(cells.outcome_rows(record)),
         tasks=tasks,
         distances=[plot for key in _DISTANCES if (plot := distances_plot(f"distances-{key}", record, key))],
-        measure_columns=MEASURE_COLUMNS,
-        group_columns=GROUP_COLUMNS,
-        weight_columns=WEIGHT_COLUMNS,
-        behaviour=list(measure_rows(record["behaviour"])),
-        untaken=untaken(record["behaviour"]),
-        weights=list(weight_rows(weights)),
+        measure_columns=cells.MEASURE_COLUMNS,
+        group_columns=cells.GROUP_COLUMNS,
+        weight_columns=cells.WEIGHT_COLUMNS,
+        behaviour=list(cells.measure_rows(record["behaviour"])),
+        untaken=cells.untaken(record["behaviour"]),
+        weights=list(cells.weight_rows(weights)),
         weights_plot=weights_plot("weights", weights["groups"]),
-        training=training_line(record),
-        settings=settings_line(record),
-        style=Markup(style),  # noqa: S704 - the package's own file
-        policy=(
-            f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; "
-            "require-trusted-types-for 'script'; trusted-types 'none'"
-        ),
+        training=cells.training_line(record),
+        settings=cells.settings_line(record),
     )
-    return page.encode("utf-8", "replace").decode("utf-8")
-
-
-@cache
-def _template() -> Template:
-    import jinja2
-
-    loader = jinja2.FileSystemLoader(TEMPLATES, encoding="utf-8")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    return environment.get_template("explain.html.j2")

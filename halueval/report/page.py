@@ -1,4 +1,4 @@
-"""What all HTML pages share: the package's style sheets and scripts, and the policy that allows nothing else.
+"""What all HTML pages share: frame, the package's style sheets and scripts, and the policy that allows nothing else.
 
 Pages open from a file and ask the network for nothing. A page's content-security policy names its style sheet
 and its scripts by their SHA-256, so that nothing else can run, whatever a model wrote.
@@ -11,6 +11,10 @@ import hashlib
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATES = Path(__file__).parent / "templates"
 CHUNKS = "halueval-chunks"
@@ -18,8 +22,41 @@ CHUNKS = "halueval-chunks"
 
 
 @cache
-def asset(*names: str) -> str:
-    """The package's own style sheets or scripts of these names, one after another."""
+def environment(own: Path = TEMPLATES) -> Environment:
+    """Templates of a directory, and those of this package that they extend.
+
+    Every expression is escaped, and a misspelt name is an error, never an empty place.
+    """
+    import jinja2
+
+    loader = jinja2.FileSystemLoader([own, TEMPLATES], encoding="utf-8")
+    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
+
+
+def render_still(template: str, *, own: Path = TEMPLATES, styles: Sequence[str | Path] = (), **context: Any) -> str:
+    """One self-contained page without any script, its frame and style those of all pages.
+
+    All texts are escaped by the template or by what draws the plots.
+
+    Args:
+        template: name of its file.
+        own: directory of the template.
+        styles: style sheets beyond the common one.
+        context: what the template names.
+
+    Returns:
+        The page; it can be encoded as UTF-8 whatever names and texts hold.
+    """
+    from markupsafe import Markup
+
+    style = asset("diff.css", *styles)
+    page = environment(own).get_template(template)
+    return encodable(page.render(style=Markup(style), policy=policy(style, ()), **context))  # noqa: S704 - own files
+
+
+@cache
+def asset(*names: str | Path) -> str:
+    """The package's own style sheets or scripts of these names, or at these paths, one after another."""
     return "".join((TEMPLATES / name).read_text(encoding="utf-8") for name in names)
 
 
@@ -28,14 +65,15 @@ def policy(style: str, scripts: Sequence[str], *, chunks: bool = False) -> str:
 
     Args:
         style: text of the style sheet.
-        scripts: text of each script.
+        scripts: text of each script; none for a page without.
         chunks: the scripts may load further ones that lie beside the page, by addresses that the Trusted Types
             policy `CHUNKS` lets through. (`'self'` means nothing for a page opened from a file.)
     """
     known = [_hashed(script) for script in scripts] + ["'strict-dynamic'"] * chunks
     made = CHUNKS if chunks else "'none'"
+    allowed = f"script-src {' '.join(known)}; " if known else ""
     return (
-        f"default-src 'none'; style-src {_hashed(style)}; script-src {' '.join(known)}; "
+        f"default-src 'none'; style-src {_hashed(style)}; {allowed}"
         f"base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'; trusted-types {made}"
     )
 

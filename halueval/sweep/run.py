@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from halueval.api import check_writable
-from halueval.backends.loading import LocatedModel
 from halueval.errors import HaluevalError, TrainingError, UsageError
-from halueval.finetune.examples import Example
-from halueval.finetune.prepare import Prepared, prepare
+from halueval.finetune.prepare import Prepared
 from halueval.finetune.progress import TrainingProgress
-from halueval.finetune.recipe import Recipe
 from halueval.finetune.train import finetune
 from halueval.job import Observer, RunSettings
 from halueval.registry import Registry
 from halueval.source import Progress
 from halueval.store import Run, load_run
-from halueval.sweep.evaluate import EvalTask, Evaluator, load_tasks
-from halueval.sweep.learnt import LEARNT, shared_facts, write_learnt_task
-from halueval.sweep.spec import Study, arm_recipe, refuse_other_data
+from halueval.sweep.evaluate import Evaluator, load_tasks
+from halueval.sweep.labels import StudyLabels
+from halueval.sweep.learnt import ScoredFacts, write_learnt_task
+from halueval.sweep.planning import SweepOptions, plan
+from halueval.sweep.spec import Study
 from halueval.sweep.unit import (
     Failure,
     Unit,
@@ -29,6 +28,7 @@ from halueval.sweep.unit import (
     evaluate_checkpoints,
     is_fatal,
     read_unit,
+    refuse_other_training,
     unit_identity,
     unit_name,
     write_unit,
@@ -48,27 +48,6 @@ class SweepProgress(Protocol):
         """Who is told of the requests."""
 
 
-@dataclass(frozen=True, slots=True)
-class SweepOptions:
-    """What a command line can say of a sweep beside its study.
-
-    Attributes:
-        output: directory of the sweep.
-        device: auto, cpu, cuda or mps.
-        keep_weights: keep the weights of units that were evaluated.
-        allow_overlap: train although items are also evaluated.
-        include_path: directories with further models, tasks and recipes.
-        trust_remote_code: run Python code that comes with a model.
-    """
-
-    output: Path
-    device: str = "auto"
-    keep_weights: bool = False
-    allow_overlap: bool = False
-    include_path: tuple[Path, ...] = ()
-    trust_remote_code: bool = False
-
-
 @dataclass(slots=True)
 class Sweep:
     """What a sweep has made.
@@ -76,17 +55,19 @@ class Sweep:
     Attributes:
         study: what was asked for.
         base: runs of the base by task.
-        facts: how many trained facts the in-task score is over.
+        facts: what the in-task score is over.
         units: those that were made, in the order of arms and seeds.
         failures: those that were not, with reasons.
         loads: how often a model was loaded for evaluation by this command.
         home: directory of the sweep.
+        labels: what the base knew, where the study names a file.
     """
 
     study: Study
     base: Mapping[str, Run]
-    facts: int
+    facts: ScoredFacts
     home: Path
+    labels: StudyLabels | None = None
     units: list[Unit] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     loads: int = 0
@@ -119,47 +100,15 @@ def sweep(
         raise UsageError(f"--output {options.output}: another sweep is at work there") from error
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A study that was checked.
-
-    Attributes:
-        prepared: what each arm is trained on; `seed` is not yet the right one.
-        unusable: arms that cannot be trained, with reasons.
-        facts: what the in-task score is over.
-        tasks: what is evaluated, without the trained facts.
-        base: the model.
-    """
-
-    prepared: Mapping[str, Prepared]
-    unusable: Mapping[str, str]
-    facts: Sequence[Example]
-    tasks: Sequence[EvalTask]
-    base: LocatedModel
-
-
-def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = None) -> Plan:
-    """Read everything that a sweep depends on, without loading a model or writing anything.
-
-    Raises:
-        UsageError, ConfigError, DataError: a study that cannot be right.
-    """
-    registry = Registry(options.include_path)
-    recipes = {arm.name: arm_recipe(study, arm, options.include_path) for arm in study.arms}
-    refuse_other_data(study, recipes)
-    tasks = load_tasks(study.tasks, registry, fetch_progress)
-    _refuse_tasks(study, tasks)
-    prepared, unusable = _prepare_all(study, recipes, registry, options, fetch_progress)
-    if not prepared:
-        raise UsageError(f"study {study.name}: no arm can be trained: {next(iter(unusable.values()))}")
-    facts = shared_facts({name: one.facts for name, one in prepared.items()})
-    return Plan(prepared, unusable, facts, tasks, next(iter(prepared.values())).located)
-
-
 def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_progress: Progress | None) -> Sweep:
     planned = plan(study, options, fetch_progress)
     registry, home = Registry(options.include_path), options.output
-    learnt = write_learnt_task(home / "tasks", planned.facts, study.max_new_tokens)
+    units = [(arm.name, seed) for arm in study.arms for seed in study.seeds]
+    for arm, seed in units:
+        if arm in planned.prepared:
+            training, file = _places(home, arm, seed)
+            refuse_other_training(training, replace(planned.prepared[arm], seed=seed), file)
+    learnt = write_learnt_task(home / "tasks", planned.facts.facts, study.max_new_tokens)
     evaluator = Evaluator(
         planned.base,
         [*load_tasks([str(learnt)], registry), *planned.tasks],
@@ -168,15 +117,20 @@ def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_p
         observer=progress.observer(),
         trust_remote_code=options.trust_remote_code,
     )
-    made = Sweep(study, evaluator.run(planned.base), len(planned.facts), home)
-    total = len(study.arms) * len(study.seeds)
-    for number, (arm, seed) in enumerate(((a.name, s) for a in study.arms for s in study.seeds), 1):
+    works = {
+        (arm, seed): _Work(planned.prepared[arm], seed, evaluator, registry, options, progress)
+        for arm, seed in units
+        if arm in planned.prepared
+    }
+    for (arm, _), work in works.items():
+        _done_before(home, work, arm)
+    made = Sweep(study, evaluator.run(planned.base), planned.facts, home, planned.labels)
+    for number, (arm, seed) in enumerate(units, 1):
         if arm in planned.prepared:
-            work = _Work(planned.prepared[arm], seed, evaluator, registry, options, progress)
-            _one(made, work, arm, number, total)
+            _one(made, works[arm, seed], arm, number, len(units))
         else:
             made.failures.append(Failure(arm, seed, planned.unusable[arm]))
-            progress.unit(unit_name(arm, seed), number, total, f"cannot be trained: {planned.unusable[arm]}")
+            progress.unit(unit_name(arm, seed), number, len(units), f"cannot be trained: {planned.unusable[arm]}")
     made.loads = evaluator.loads
     return made
 
@@ -193,46 +147,17 @@ class _Work:
     progress: SweepProgress
 
 
-def _prepare_all(
-    study: Study,
-    recipes: Mapping[str, Recipe],
-    registry: Registry,
-    options: SweepOptions,
-    fetch_progress: Progress | None,
-) -> tuple[dict[str, Prepared], dict[str, str]]:
-    """What each arm is trained on, and the reasons of those that cannot be."""
-    prepared: dict[str, Prepared] = {}
-    unusable: dict[str, str] = {}
-    for name, recipe in recipes.items():
-        try:
-            found = prepare(recipe, study.model, registry, 0, options.device, options.allow_overlap, fetch_progress)
-        except HaluevalError as error:
-            if is_fatal(error):
-                raise
-            unusable[name] = str(error)
-            continue
-        every = max(1, -(-found.num_steps // study.checkpoints))
-        spaced = recipe.model_copy(update={"checkpoint_every": every, "keep_checkpoints": None})
-        prepared[name] = replace(found, recipe=spaced)
-    return prepared, unusable
-
-
 def _one(made: Sweep, work: _Work, arm: str, number: int, total: int) -> None:
     """Make one unit, or read it where it is made already."""
     name = unit_name(arm, work.seed)
-    file, training = made.home / "units" / f"{name}.json", made.home / "training" / name
-    identity = unit_identity(replace(work.prepared, seed=work.seed), _evaluated(work))
-    done = read_unit(file)
-    if done is not None and done.identity != identity:
-        raise UsageError(
-            f"--output {made.home}: holds unit {name} of another study; choose another directory, or delete it there"
-        )
+    training, file = _places(made.home, arm, work.seed)
+    done = _done_before(made.home, work, arm)
     if done is None:
         work.progress.unit(name, number, total, "")
         try:
-            done = _make(made, work, arm, identity, training)
+            done = _make(made, work, arm, training)
         except HaluevalError as error:
-            if is_fatal(error):
+            if is_fatal(error, training):
                 raise
             made.failures.append(Failure(arm, work.seed, str(error)))
             return
@@ -244,7 +169,13 @@ def _one(made: Sweep, work: _Work, arm: str, number: int, total: int) -> None:
     made.units.append(done)
 
 
-def _make(made: Sweep, work: _Work, arm: str, identity: str, training: Path) -> Unit:
+def _places(home: Path, arm: str, seed: int) -> tuple[Path, Path]:
+    """Directory of a unit's training, and its file."""
+    name = unit_name(arm, seed)
+    return home / "training" / name, home / "units" / f"{name}.json"
+
+
+def _make(made: Sweep, work: _Work, arm: str, training: Path) -> Unit:
     record = finetune(
         work.prepared.recipe,
         made.study.model,
@@ -262,7 +193,7 @@ def _make(made: Sweep, work: _Work, arm: str, identity: str, training: Path) -> 
     return Unit(
         arm=arm,
         seed=work.seed,
-        identity=identity,
+        identity=_identity(work),
         steps=steps,
         runs=runs,
         weights_sha256=record.weights_sha256,
@@ -273,24 +204,19 @@ def _make(made: Sweep, work: _Work, arm: str, identity: str, training: Path) -> 
     )
 
 
-def _evaluated(work: _Work) -> dict[str, object]:
-    tasks = {one.task.task: [one.data.sha256, one.limit] for one in work.evaluator.tasks}
-    return {"tasks": tasks, "checkpoint_every": work.prepared.recipe.checkpoint_every}
-
-
-def _refuse_tasks(study: Study, tasks: Sequence[EvalTask]) -> None:
-    """A sweep needs answers that can be right or wrong, beside those of the trained facts.
-
-    Raises:
-        UsageError: names what would be right.
-    """
-    names = [LEARNT, *(one.task.task for one in tasks)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        also = f" ({LEARNT} is the trained facts' own)" if twice == LEARNT else ""
-        raise UsageError(f"study {study.name}: tasks: {twice} stands there twice{also}")
-    if not any(one.task.kind.value == "qa" for one in tasks):
+def _done_before(home: Path, work: _Work, arm: str) -> Unit | None:
+    """A unit that is made already; raises UsageError where it is one of other tasks or facts."""
+    training, file = _places(home, arm, work.seed)
+    done = read_unit(file)
+    if done is not None and done.identity != _identity(work):
         raise UsageError(
-            f"study {study.name}: tasks holds none of kind qa, so that hallucination cannot be measured; add one, as "
-            "facts_qa:200"
+            f"{file}: a unit that was evaluated on other tasks or facts; delete it and {training}, or choose another "
+            "--output"
         )
+    return done
+
+
+def _identity(work: _Work) -> str:
+    tasks = {one.task.task: [one.data.sha256, one.limit] for one in work.evaluator.tasks}
+    evaluated = {"tasks": tasks, "checkpoint_every": work.prepared.recipe.checkpoint_every}
+    return unit_identity(replace(work.prepared, seed=work.seed), evaluated)

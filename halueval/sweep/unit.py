@@ -16,7 +16,8 @@ from typing import Any
 from halueval.backends.loading import LocatedModel, locate
 from halueval.errors import DataError, HaluevalError, IncompleteError, SourceError, UsageError
 from halueval.finetune.prepare import Prepared
-from halueval.finetune.record import CHECKPOINTS, FinetuneRecord
+from halueval.finetune.record import CHECKPOINTS, RECORD_FILE, FinetuneRecord
+from halueval.finetune.workspace import IDENTITY_FILE
 from halueval.registry import Registry
 from halueval.schema import canonical_json, sha256_text
 from halueval.store import Run, write_atomically
@@ -123,8 +124,46 @@ def drop_weights(training: Path) -> None:
             path.unlink()
 
 
-def is_fatal(error: HaluevalError) -> bool:
-    """Whether an error would meet every other unit too, so that going on makes no sense: no space, nothing to fetch."""
-    return isinstance(error, IncompleteError | SourceError) or (
-        isinstance(error, UsageError) and "cannot write" in str(error)
-    )
+def refuse_other_training(training: Path, prepared: Prepared, unit: Path) -> None:
+    """Refuse a directory that this version of the study cannot go on in, before anything is trained.
+
+    Args:
+        training: the directory of a unit's training.
+        prepared: what is to be trained there, with its seed.
+        unit: the unit's file.
+
+    Raises:
+        UsageError: names the directory, and what is to be deleted.
+    """
+    file = training / IDENTITY_FILE
+    try:
+        begun = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}; delete {training} to train again") from error
+    wanted = prepared.identity
+    if begun != wanted:
+        also = f" and {unit}" if unit.exists() else ""
+        found = begun if isinstance(begun, dict) else {}
+        other = ", ".join(sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key)))
+        raise UsageError(
+            f"{training}: holds a training of another version of the study (other {other}); delete it{also}, or choose "
+            "another --output"
+        )
+    done = (training / RECORD_FILE).is_file() and not unit.exists()
+    if done and not any(path.name.endswith(WEIGHT_ENDINGS) for path in training.iterdir()):
+        raise UsageError(f"{training}: its weights were deleted, and {unit} is not there; delete it to train again")
+
+
+def is_fatal(error: HaluevalError, training: Path | None = None) -> bool:
+    """Whether going on makes no sense: an error that would meet every unit, or one of what lies in its directory.
+
+    The first are no space and nothing to fetch; of the second kind are errors that name `training`: it is not the arm
+    that is at fault.
+    """
+    if isinstance(error, IncompleteError | SourceError):
+        return True
+    if isinstance(error, UsageError) and "cannot write" in str(error):
+        return True
+    return training is not None and isinstance(error, UsageError | DataError) and str(training) in str(error)

@@ -85,8 +85,8 @@ def test_hostile_names_stay_text(invoke, run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--json", "--html", "-"], "two of them go to one place"),
-        (["--markdown", "x", "--html", "x"], "two of them go to one place"),
+        (["--json", "--html", "-"], "--json and --html both go to standard output"),
+        (["--markdown", "x", "--html", "x"], "--html and --markdown both go to x"),
         (["--bins", "0"], "Invalid value for '--bins'"),
     ],
 )

@@ -6,18 +6,16 @@ and where it does not: docs/scorers.md.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
 from halueval.consistency.base import NO_WORD, Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
+from halueval.consistency.coefficients import margins, read_coefficients
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.lite.features import NAMES, ClaimTable, tables
-from halueval.errors import ModelError
 from halueval.schema import canonical_json, sha256_text
 from halueval.text import unicode_words
 
@@ -47,10 +45,7 @@ class Lite(ConsistencyScorer):
 
     @cached_property
     def _model(self) -> dict[str, Any]:
-        model: dict[str, Any] = json.loads((files(__package__) / FILE).read_text(encoding="utf-8"))
-        if tuple(model["features"]) != NAMES:
-            raise ModelError(f"{FILE} was fitted on other features than these; fit it again")
-        return model
+        return read_coefficients(__name__, FILE, NAMES)
 
     def identity(self) -> dict[str, str | int]:
         """With the digests of the coefficients and of the encoder, and its precision."""
@@ -93,7 +88,5 @@ def details(table: ClaimTable) -> dict[str, float]:
 
 def probabilities(model: dict[str, Any], table: Any) -> Any:
     """From features to probabilities; shape (n, features) to (n,)."""
-    scaled = (table - np.array(model["mean"])) / np.array(model["scale"])
-    margins = scaled @ np.array(model["coefficients"]) + model["intercept"]
     known = model["calibration"]
-    return np.interp(margins, known["margins"], known["probabilities"])
+    return np.interp(margins(model, table), known["margins"], known["probabilities"])

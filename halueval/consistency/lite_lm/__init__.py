@@ -7,22 +7,20 @@ paraphrase is, an exchanged word is not. What it costs is a pass of the model ov
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from functools import cached_property
-from importlib.resources import files
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
+from halueval.consistency.coefficients import margins, read_coefficients
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.language_model import DEFAULT_MODEL, shared_model
 from halueval.consistency.lite.features import LONGEST_CLAIM
 from halueval.consistency.lite_lm.features import NAMES, WordTable, features
 from halueval.consistency.lite_lm.reading import read_words
-from halueval.errors import ModelError
 from halueval.schema import canonical_json, sha256_text
 from halueval.sentences import sentences
 
@@ -55,10 +53,7 @@ class LiteLM(ConsistencyScorer):
 
     @cached_property
     def _model(self) -> dict[str, Any]:
-        model: dict[str, Any] = json.loads((files(__package__) / FILE).read_text(encoding="utf-8"))
-        if tuple(model["features"]) != NAMES:
-            raise ModelError(f"{FILE} was fitted on other features than these; fit it again")
-        return model
+        return read_coefficients(__name__, FILE, NAMES)
 
     def identity(self) -> dict[str, str | int]:
         """With the digests of the coefficients and of both models, and the precision of the language model."""
@@ -100,7 +95,5 @@ def _unseen(pair: Pair) -> dict[str, float]:
 
 def probabilities(model: dict[str, Any], table: NDArray[np.float64]) -> NDArray[np.float64]:
     """From features to probabilities; shape (n, features) to (n,)."""
-    scaled = (table - np.array(model["mean"])) / np.array(model["scale"])
-    margins = scaled @ np.array(model["coefficients"]) + model["intercept"]
-    found: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(margins, -500, 500)))
+    found: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(margins(model, table), -500, 500)))
     return found

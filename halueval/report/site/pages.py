@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-from halueval.report.page import asset, encodable, policy
+from halueval.report.page import asset, encodable, environment, policy
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_OWN = "../site/templates/"  # beside the templates of the other reports
-_SCRIPTS = {
-    "index.html.j2": (f"{_OWN}table.js",),
-    "task.html.j2": (f"{_OWN}table.js",),
-    "model.html.j2": (f"{_OWN}table.js",),
-    "run.html.j2": ("diff_words.js", f"{_OWN}samples.js"),
+_OWN = Path(__file__).parent / "templates"
+_SCRIPTS: dict[str, tuple[str | Path, ...]] = {
+    "index.html.j2": (_OWN / "table.js",),
+    "task.html.j2": (_OWN / "table.js",),
+    "model.html.j2": (_OWN / "table.js",),
+    "run.html.j2": ("diff_words.js", "explorer.js", _OWN / "samples.js"),
 }
 
 
@@ -28,7 +26,7 @@ def render(template: str, *, root: str = "", **context: Any) -> bytes:
         root: leads from the page's directory to the site's, `""` or `"../"`.
         context: what the template names; a misspelt name is an error, never an empty place.
     """
-    page = _environment().get_template(template).render(root=root, **_frame(template), **context)
+    page = environment(_OWN).get_template(template).render(root=root, **_frame(template), **context)
     return encodable(page).encode("utf-8")
 
 
@@ -37,7 +35,7 @@ def _frame(template: str) -> dict[str, Any]:
     """What all pages of a template share."""
     from markupsafe import Markup
 
-    style, theme = asset("diff.css", f"{_OWN}site.css"), asset("theme.js")
+    style, theme = asset("diff.css", _OWN / "site.css"), asset("theme.js")
     names = _SCRIPTS[template]
     scripts = [asset(*names)] if names else []
     return {
@@ -47,11 +45,3 @@ def _frame(template: str) -> dict[str, Any]:
         "theme": Markup(theme),  # noqa: S704 - the package's own file
         "scripts": [Markup(script) for script in scripts],  # noqa: S704 - the package's own files
     }
-
-
-@cache
-def _environment() -> Environment:
-    import jinja2
-
-    loader = jinja2.PackageLoader("halueval.report.site", "templates")
-    return jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
