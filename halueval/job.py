@@ -18,12 +18,11 @@ from halueval.uncertainty.settings import UncertaintySettings
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a user chooses for a run; defaults as on the command line.
-
-    `device` is where models run that check responses; it is no part of a run's identity.
-    """
+    """What a user chooses for a run; defaults as on the command line."""
 
     output: Path = Path("results")
+    device: str = "auto"
+    """Of the models that check responses; no part of a run's identity."""
     limit: int | None = None
     num_fewshot: int | None = None
     seed: int = 0
@@ -36,7 +35,6 @@ class RunSettings:
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
     known_class: Path | None = None
-    device: str = "auto"
 
 
 class Observer(Protocol):

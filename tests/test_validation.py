@@ -12,7 +12,7 @@ from halueval.annotated.sets import AnnotatedRow, AnnotatedSet
 from halueval.annotated.spec import AnnotatedSpec
 from halueval.consistency.base import ConsistencyScorer, Verdict
 from halueval.report.validation import validation_markdown, validation_plot
-from halueval.report.validation_cells import number
+from halueval.report.validation_cells import number, reasons_of
 from halueval.report.validation_record import validation_record
 from halueval.store import write_atomically
 from halueval.validation import KeptScores, Settings, compare, count_pairs, evaluate, score_rows, validate
@@ -77,6 +77,8 @@ def test_sources_that_fail_beside_others_are_counted_and_every_cut_source_too(ca
     assert scored.truncated == 1  # the source that was cut did not give row 3 its value
     entry = validation_record([evaluate(scored, annotated, FAST)])["number"]["made"]
     assert (entry["n_partial"], entry["partial_reasons"], entry["n_truncated"]) == (2, {"no number": 2}, 1)
+    note = "number on made: 2 rows scored by some of their sources alone, since: no number"
+    assert note in reasons_of({"number": {"made": entry}})
     keeper = KeptScores(tmp_path, write_atomically)
     keeper.put(scored, annotated)
     assert keeper.get(Number(), annotated).partial == scored.partial

@@ -119,6 +119,10 @@ def reasons_of(record: Record) -> list[str]:
             out += [f"{where}: {n:,} rows unscored: {why}" for why, n in entry["unscored_reasons"].items()]
             if entry["n_truncated"]:
                 out.append(f"{where}: of {entry['n_truncated']:,} rows the source was not seen whole")
+            partial = entry.get("partial_reasons", {})
+            out += [
+                f"{where}: {n:,} rows scored by some of their sources alone, since: {why}" for why, n in partial.items()
+            ]
             for figure, title in FIGURES.items():
                 found = entry.get(figure)
                 if found is not None and found["value"] is None:

@@ -68,7 +68,8 @@ class Evaluator:
         observer: Observer,
         trust_remote_code: bool = False,
     ) -> None:
-        self.base, self.tasks, self.settings, self.observer = base, list(tasks), settings, observer
+        self.base, self.tasks, self.observer = base, list(tasks), observer
+        self.settings = replace(settings, device=device)
         self.trust_remote_code = trust_remote_code
         self.device = resolve_device(device)
         self.dtype = resolve_dtype("auto", base.spec, self.device)
