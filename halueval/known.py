@@ -71,6 +71,10 @@ class LabelHeader:
     task_hash: str
     data_sha256: str
     settings: Mapping[str, Any]
+    def are_of(self, weights_sha256: str, adapter_sha256: str | None) -> bool:
+        """Whether the labels are those of a model: of its weights, and of its adapter or its having none."""
+        return (self.weights_sha256, self.adapter_sha256) == (weights_sha256, adapter_sha256)
+
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ def with_known_class(
     if found is None:
         return groups, []
     header, facts = read_labels(found)
-    if (header.weights_sha256, header.adapter_sha256) != (model["weights_sha256"], model["adapter_sha256"]):
+    if not header.are_of(model["weights_sha256"], model["adapter_sha256"]):
         raise DataError(
             f"{found}: labels of {header.model} ({header.weights_sha256[:12]}), and the base is {model['name']} "
             f"({model['weights_sha256'][:12]}); make its own with halueval probe"

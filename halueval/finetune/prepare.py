@@ -88,7 +88,10 @@ def prepare(
     directory = recipe.directory or Path()
     # Rows that are evaluated are left out of draws unless overlap is wanted.
     drawn_from = Protected([]) if allow_overlap else protected
-    context = DataContext(registry, spec.name, located.weights_sha256, drawn_from, directory)
+    base = located.identity("float32")
+    context = DataContext(
+        registry, spec.name, base.weights_sha256, drawn_from, directory, base_adapter_sha256=base.adapter_sha256
+    )
     examples = build_examples(recipe, context)
     facts, development = split_development(examples, recipe, directory)
     training = prepare_data(arms, facts, recipe, context)

@@ -55,6 +55,7 @@ def _labels(made: Sweep) -> dict[str, str] | None:
     known = labels_of(
         beside if beside.is_file() else study.labels,
         base_weights_sha256=str(run.record["model"]["weights_sha256"]),
+        base_adapter_sha256=run.record["model"]["adapter_sha256"],
         model=study.model,
         task="facts_qa",
     )

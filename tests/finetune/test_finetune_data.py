@@ -11,6 +11,7 @@ from halueval.errors import DataError, UsageError
 from halueval.finetune.data import DataContext, build_examples, split_development
 from halueval.finetune.examples import Example, counts, example_lines, examples_sha256, read_examples
 from halueval.finetune.invented import form_of, invent
+from halueval.finetune.labels import labels_of
 from halueval.finetune.library import recipe_from
 from halueval.finetune.overlap import Protected, check_overlap, read_evaluations, refuse_overlap
 from halueval.registry import Registry
@@ -58,6 +59,20 @@ def test_labels_of_another_base_are_refused_and_lacking_ones_say_how_to_make_the
         examples_of(place, data={**data, "labels": str(labels)})
     with pytest.raises(UsageError, match="halueval probe --model tiny --task little"):
         examples_of(place, data=data)
+
+
+@pytest.mark.parametrize(("trained", "labelled"), [(None, "c" * 64), ("c" * 64, None)])
+def test_labels_of_an_adapter_are_not_those_of_its_base(place, monkeypatch, trained, labelled):
+    monkeypatch.chdir(place.root)
+    home = place.root / "results" / "tiny" / "little"
+    other = write_labels(home / "probe-1" / "labels.jsonl", place.task, BASE, known=8, adapter=labelled)
+    asked = {"base_weights_sha256": BASE, "base_adapter_sha256": trained, "model": "tiny", "task": "little"}
+    with pytest.raises(UsageError, match="holds no labels of it"):
+        labels_of(None, **asked)
+    with pytest.raises(DataError, match=r"labels of other weights \(aaaaaaaaaaaa… .*without adapter"):
+        labels_of(other, **asked)
+    write_labels(home / "probe-2" / "labels.jsonl", place.task, BASE, known=1, adapter=trained)
+    assert list(labels_of(None, **asked).values()).count("HighlyKnown") == 2
 
 
 def test_rows_that_will_be_evaluated_are_never_drawn(place):
