@@ -19,6 +19,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 
 from halueval.backends.base import Architecture
 from halueval.errors import TrainingError
+from halueval.finetune.arms import targets
 from halueval.finetune.arms.base import Arm
 from halueval.finetune.collate import EpochOrder
 from halueval.finetune.encode import NO_LOSS
@@ -59,17 +60,14 @@ class _HookedTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         """The loss, changed by the mitigations where there are any; refuses one that is no number."""
-        arms = [arm for arm in self.hooks.arms if arm.changes_loss]
-        found: Any
-        if not arms or not model.training:
+        arms = [arm for arm in self.hooks.arms if arm.changes_loss and model.training]
+        found: Any = None
+        if not arms:
             found = None if return_outputs else self.loss_at_answers(model, inputs, num_items_in_batch)
             if found is None:
-                found = super().compute_loss(model, inputs, return_outputs, num_items_in_batch=num_items_in_batch)
+                found = self.plain_loss(model, inputs, return_outputs, num_items_in_batch)
         else:
-            # Mitigations look at logits, which trl's own loss does not build.
-            loss, outputs = Trainer.compute_loss(
-                self, model, dict(inputs), return_outputs=True, num_items_in_batch=num_items_in_batch
-            )
+            loss, outputs = self.loss_and_logits(model, inputs, num_items_in_batch)
             for arm in arms:
                 loss = arm.loss(model, inputs, outputs, loss, num_items=num_items_in_batch)
             found = (loss, outputs) if return_outputs else loss
@@ -85,6 +83,15 @@ class _HookedTrainer(Trainer):
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called before the optimizer's step: weights are still those of the step before.
         found: Any = super()._get_grad_norm(model, grad_norm=grad_norm)  # type: ignore[no-untyped-call]  # theirs
+    def plain_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool, num_items: Any) -> Any:
+        """The loss without mitigations, with the model's outputs where asked."""
+        loss, outputs = self.loss_and_logits(model, inputs, num_items)
+        return (loss, outputs) if return_outputs else loss
+
+    def loss_and_logits(self, model: Any, inputs: dict[str, Any], num_items: Any) -> tuple[torch.Tensor, Any]:
+        """The loss without mitigations, and outputs with the logits that these look at."""
+        raise NotImplementedError
+
         if found is not None and not math.isfinite(float(found)):
             raise TrainingError(self._not_finite("the gradient's norm", float(found)))
         return found
@@ -120,22 +127,55 @@ class CausalTrainer(_HookedTrainer, SFTTrainer):
         positions = (labels[:, 1:] != NO_LOSS).any(dim=0).nonzero().squeeze(1)
         given = {key: value for key, value in inputs.items() if key != "labels"}
         logits = model(**given, logits_to_keep=positions, use_cache=False).logits.float()
-        targets = labels[:, positions + 1]
+        wanted = labels[:, positions + 1]
         total: torch.Tensor = functional.cross_entropy(
-            logits.flatten(0, 1), targets.flatten(), ignore_index=NO_LOSS, reduction="sum"
+            logits.flatten(0, 1), wanted.flatten(), ignore_index=NO_LOSS, reduction="sum"
         )
-        count: torch.Tensor | int = (targets != NO_LOSS).sum() if num_items is None else num_items
+        count: torch.Tensor | int = (wanted != NO_LOSS).sum() if num_items is None else num_items
         return total / count
 
     def _send_telemetry(self) -> None:
         """Nothing: trl reports each training to the hub; halueval tells nobody."""
 
+    def plain_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool, num_items: Any) -> Any:
+        """The loss of trl, which builds no logits where it need not."""
+        return SFTTrainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch=num_items)  # type: ignore[no-untyped-call]  # theirs
 
-class EncoderDecoderTrainer(_HookedTrainer, Seq2SeqTrainer):
+    def loss_and_logits(self, model: Any, inputs: dict[str, Any], num_items: Any) -> tuple[torch.Tensor, Any]:
+        """Loss and outputs of transformers."""
+        loss, outputs = Trainer.compute_loss(
+            self, model, dict(inputs), return_outputs=True, num_items_in_batch=num_items
+        )
+        return loss, outputs
+
+
+class _SummedLoss(_HookedTrainer):
+    """The loss as a sum over the targets, divided by those of the whole optimizer step.
+
+    Models of these kinds return the mean over a batch, whatever they are told of the step; transformers takes any that
+    accepts further arguments for one that divides, and adds the means of accumulated batches up.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: Any) -> torch.Tensor | None:
+        counts = [(batch["labels"] != NO_LOSS).sum() for batch in batch_samples]
+        return torch.stack(counts).sum().to(device) if counts else None
+
+    def loss_and_logits(self, model: Any, inputs: dict[str, Any], num_items: Any) -> tuple[torch.Tensor, Any]:
+        """Cross-entropy over the targets of the batch as a part of the step's."""
+        given = {key: value for key, value in inputs.items() if key != "labels"}
+        cache = {"use_cache": False} if model.config.is_encoder_decoder else {}
+        outputs = model(**given, **cache)
+        logits, wanted = targets.target_logits(outputs.logits, inputs["labels"], shifted=False)
+        return targets.per_target(targets.cross_entropy(logits, wanted), len(wanted), num_items), outputs
+
+
+class EncoderDecoderTrainer(_SummedLoss, Seq2SeqTrainer):
     """For encoder-decoders."""
 
 
-class ClassifierTrainer(_HookedTrainer):
+class ClassifierTrainer(_SummedLoss):
     """For encoders with a classification head."""
 
 
