@@ -17,15 +17,8 @@ from typing import Any
 
 from halueval.annotated.spec import AnnotatedSpec, load_spec, set_names
 from halueval.consistency.catalog import SCORERS, scorer_class
-from halueval.report.validation import (
-    CONTROL_NAMES,
-    FIGURES,
-    figure_cell,
-    markdown_table,
-    number,
-    sets_of,
-    validation_markdown,
-)
+from halueval.report.validation import markdown_table, validation_markdown
+from halueval.report.validation_cells import CONTROL_NAMES, FIGURES, figure_cell, number, sets_of
 
 PAGE = Path(__file__).parent / "scorers.md"
 NOTE = "<!-- Written by docs/scorers.py from the JSON of `halueval validate-scorer`: see there. -->\n\n"
@@ -61,7 +54,7 @@ def overview(record: dict[str, Any]) -> str:
     names = sets_of(record)
     rows = []
     for scorer, by_set in record.items():
-        rows.append((f"`{scorer}`", *(_short(by_set.get(name, {}).get(SUMMARY_FIGURE)) for name in names)))
+        rows.append((f"`{scorer}`", *(_summary(by_set.get(name, {})) for name in names)))
     entries = {name: next(by_set[name] for by_set in record.values() if name in by_set) for name in names}
     for control, label in CONTROL_NAMES.items():
         rows.append((label, *(_short(entries[name]["controls"][control][SUMMARY_FIGURE]) for name in names)))
@@ -76,7 +69,7 @@ def aims(record: dict[str, Any]) -> str:
             (entry[figure]["value"], scorer, entry[figure])
             for scorer, by_set in record.items()
             if (entry := by_set.get(name)) and entry["n_unscored"] <= 0.05 * (entry["n"] + entry["n_unscored"])
-            if entry.get(figure, {}).get("value") is not None
+            if entry.get(figure, {}).get("value") is not None and "warning" not in entry
         ]
         if found:
             value, scorer, best = max(found, key=lambda item: item[0])
@@ -112,6 +105,10 @@ def differences(record: dict[str, Any]) -> str:
     return f"## Against `{first}`\n\nROC AUC, on the rows that both scored.\n\n" + markdown_table(
         ("difference", *names), rows
     )
+
+
+def _summary(entry: dict[str, Any]) -> str:
+    return _short(entry.get(SUMMARY_FIGURE)) + (" (has seen it)" if "warning" in entry else "")
 
 
 def _short(figure: dict[str, Any] | None) -> str:

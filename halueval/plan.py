@@ -41,6 +41,8 @@ DRAW = "draw:"
 OPTIONAL = (REFERENCE, DRAW)
 """Roles by how they begin whose failure leaves the answer itself as it is."""
 
+P_TRUE_CUT = "the prompt that asks whether the answer is true exceeds the model's window"
+
 
 def check_fit(task: TaskSpec, architecture: Architecture, model: str) -> None:
     """Refuse a task that a model of this architecture has no way of doing.
@@ -197,13 +199,19 @@ def p_true_requests(sample: Sample, outcome: Outcome, *, templated: bool) -> dic
 
 
 def p_true_of(responses: Mapping[str, Response]) -> Score:
-    """P(True) from the responses to `p_true_requests`, by role."""
+    """P(True) from the responses to `p_true_requests`, by role.
+
+    None of a prompt that was cut: it is cut from the left, so the question is the first to go.
+    """
     if not responses:
         return Score.unscored("no answer to ask about")
     failed = next((r.reason for r in responses.values() if isinstance(r, FailedResponse)), None)
     if failed is not None:
         return Score.unscored(failed)
-    return Score(p_true(*(_loglikelihood(responses[letter]).loglikelihood for letter in (TRUE, FALSE))))
+    answers = [_loglikelihood(responses[letter]) for letter in (TRUE, FALSE)]
+    if any(answer.num_truncated for answer in answers):
+        return Score.unscored(P_TRUE_CUT)
+    return Score(p_true(*(answer.loglikelihood for answer in answers)))
 
 
 def union_of_needs(scorers: Iterable[Scorer]) -> frozenset[Need]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from benchmarks import consistency_speed
 from benchmarks.engine import floor, parity
 from benchmarks.engine.__main__ import parse
 from benchmarks.engine.context import Context, Settings, Side, paired
@@ -53,6 +54,14 @@ def test_ratio_is_of_medians_and_memory_the_largest():
     found = paired({"peer": [side(9, 20, 5), side(11, 40, 7)], "halueval": [side(2, 5, 3), side(3, 7, 2)]}, "peer")
     assert found["ratios"] == {"scoring": 4, "process": 5, "scoring_by_round": [4.5, pytest.approx(11 / 3)]}
     assert found["sides"]["peer"]["peak_memory_bytes"] == 7
+
+
+def test_pairs_a_second_are_of_medians_and_loading_is_told_apart():
+    runs = [{"seconds": s, "loading": 3.0, "sums": [-1.0, -2.5, None, -4.0]} for s in (1.0, 2.0, 9.0)]
+    loop = [{"seconds": 5.0, "loading": 1.0, "sums": [-1.0, -2.0, -3.0, -4.25]}]
+    cells = [cell.strip() for cell in consistency_speed.row("a", "float32", runs, loop).split("|")[1:-1]]
+    assert cells == ["a", "float32", "2.0", "0.8", "3.0", "2.5×", "5.0e-01", "1"]
+    assert consistency_speed.row("a", "float32", runs, None).endswith("| 3.0 |  |  | 1 |")
 
 
 def test_sides_that_were_asked_different_things_are_not_compared():

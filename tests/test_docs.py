@@ -1,5 +1,6 @@
 """The documentation: every figure is defined, every page can be reached, both READMEs say the same."""
 
+import json
 import os
 import re
 import shutil
@@ -56,6 +57,14 @@ def test_every_figure_of_a_run_is_defined(defined):
 
 def test_every_consistency_scorer_is_defined(defined):
     assert set(consistency_names()) - defined == set()
+
+
+def test_the_card_of_lite_says_where_its_threshold_is_from():
+    made = json.loads((ROOT / "halueval" / "consistency" / "lite" / "lite.json").read_text(encoding="utf-8"))
+    card = (DOCS / "metrics.md").read_text(encoding="utf-8").split("**`lite`, its card.**")[1].split("**`lite_lm`")[0]
+    sets = made["threshold_from"].removeprefix("validation parts of ").split(", ")
+    assert len(sets) == 3
+    assert [name for name in sets if f"`{name}`" not in card] == []
 
 
 def test_every_measure_of_uncertainty_is_defined(defined):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from halueval.annotated.sets import AnnotatedRow, AnnotatedSet
 from halueval.annotated.spec import AnnotatedSpec
 from halueval.consistency.base import ConsistencyScorer, Verdict
-from halueval.report.validation import number, validation_markdown, validation_plot
+from halueval.report.validation import validation_markdown, validation_plot
+from halueval.report.validation_cells import number
 from halueval.report.validation_record import validation_record
 from halueval.store import write_atomically
 from halueval.validation import KeptScores, Settings, compare, count_pairs, evaluate, score_rows, validate

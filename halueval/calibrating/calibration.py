@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from halueval.calibrating.answers import check_halves, fitting_half, read_answers
-from halueval.calibrating.figures import MAX_CLASSES, Settings, figures_of
+from halueval.calibrating.figures import Settings, figures_of
 from halueval.calibrating.record import CALIBRATION_SCHEMA_VERSION, CalibrationRecord, VariantRecord
 from halueval.calibrating.variants import Variant, variants_of
 from halueval.stats.calibration import reliability_curve
+from halueval.stats.scoring_rules import MAX_CLASSES
 from halueval.stats.selective import risk_coverage
 from halueval.store import load_run
 

@@ -27,6 +27,7 @@ from halueval.stats.calibration import (
 )
 from halueval.stats.intervals import Interval, wilson_interval
 from halueval.stats.scoring_rules import (
+    MAX_CLASSES,
     Gold,
     brier_sum_terms,
     choice_nll_terms,
@@ -37,9 +38,6 @@ from halueval.stats.scoring_rules import (
 from halueval.stats.selective import selective_replicates
 
 FloatArray = NDArray[np.float64]
-
-MAX_CLASSES = 40
-"""Most classes for classwise errors: the covariance of their bins is a matrix of its square."""
 
 MURPHY = ("brier", "brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
 

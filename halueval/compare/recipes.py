@@ -31,8 +31,12 @@ _CLASS_SHARES = ("balanced_accuracy", "macro_precision", "macro_recall", "macro_
 SHARES = frozenset((*_CLASS_SHARES, "auroc", "simpleqa_f1"))
 """Figures from 0 to 1 that are no means of values from 0 to 1."""
 
-UNDER_CALIBRATION = frozenset(("ece", "brier"))
+UNDER_CALIBRATION = frozenset(("ece", "ece_floor", "brier"))
 """Figures that a comparison shows with calibration, over the same answered pairs, and not a second time."""
+
+_PARTS = ("brier_reliability", "brier_resolution", "brier_uncertainty", "brier_within_bins")
+BINNED = frozenset(("ece_equal_width", "ece_equal_width_floor", "classwise_ece", "adaptive_classwise_ece", *_PARTS))
+"""Figures of bins that each run has for itself: answers cannot change sides between them, as tests would have it."""
 
 
 class NotComparableError(Exception):
@@ -148,6 +152,8 @@ def find_recipe(name: str, base: Run, candidate: Run, sides: Sequence[Columns], 
     if len(tokenizers) > 1 and name in ("token_perplexity", "response_tokens"):
         other = "bits_per_byte" if name == "token_perplexity" else "response_words"
         raise NotComparableError(f"counts tokens, and the tokenizers differ; see {other}")
+    if name in BINNED:
+        raise NotComparableError("its bins are each run's own; ECE and Brier under calibration are compared")
     records = [run.record["metrics"][name] for run in (base, candidate)]
     better = records[0]["higher_is_better"]
     if any(record["value"] is None for record in records):

@@ -8,6 +8,7 @@ from typing import Any
 
 from halueval.stats.agreement import Figure
 from halueval.validation import Agreement, Comparison, Evaluation
+from halueval.validation.fitted import seen_before
 
 Record = dict[str, dict[str, dict[str, Any]]]
 
@@ -15,7 +16,8 @@ Record = dict[str, dict[str, dict[str, Any]]]
 def validation_record(evaluations: Iterable[Evaluation]) -> Record:
     """Everything that tables, plots and pages are drawn from.
 
-    A figure is `{value, ci_low, ci_high}`; where there is no value, or no interval, `reason` says why.
+    A figure is `{value, ci_low, ci_high}`; where there is no value, or no interval, `reason` says why. `warning` says
+    that the scorer was fitted on the very set.
     """
     out: Record = {}
     for made in evaluations:
@@ -26,7 +28,9 @@ def validation_record(evaluations: Iterable[Evaluation]) -> Record:
 def _entry(made: Evaluation) -> dict[str, Any]:
     scored, annotated = made.scored, made.annotated
     n_unscored = sum(scored.reasons.values())
+    warning = seen_before(scored.scorer, annotated.spec.name)
     out: dict[str, Any] = {
+        **({"warning": warning} if warning else {}),
         "n": len(annotated.rows) - n_unscored,
         "n_unscored": n_unscored,
         "unscored_reasons": dict(scored.reasons),

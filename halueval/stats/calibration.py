@@ -10,7 +10,7 @@ The Brier score is the scalar one, of the confidence in the answer given, in [0,
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -202,18 +202,37 @@ def ece_floor(
     Raises:
         ValueError: as `assign_bins`, or no resamples.
     """
+    total = 0.0
+    for gaps in _floor_gaps(confidence, n_bins=n_bins, scheme=scheme, draws=n_resamples, seed=seed):
+        total += float(gaps.sum())
+    return total / (n_resamples * np.size(confidence))
+
+
+def ece_floor_draws(
+    confidence: Numbers,
+    *,
+    n_bins: int = 15,
+    scheme: Scheme = "equal_mass",
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> FloatArray:
+    """The draws of which `ece_floor` is the mean, shape (n_resamples,); arguments and errors as there."""
+    parts = _floor_gaps(confidence, n_bins=n_bins, scheme=scheme, draws=n_resamples, seed=seed)
+    return np.concatenate([gaps.sum(axis=1) for gaps in parts]) / np.size(confidence)
+
+
+def _floor_gaps(confidence: Numbers, *, n_bins: int, scheme: Scheme, draws: int, seed: int) -> Iterator[FloatArray]:
+    """Sizes of bins' gaps, in samples, of answers that are right as often as confidences say; shape (b, bins)."""
     conf = np.sort(_confidences(confidence))
-    if n_resamples < 1:
-        raise ValueError(f"{n_resamples} resamples; there must be at least one")
+    if draws < 1:
+        raise ValueError(f"{draws} resamples; there must be at least one")
     starts = np.flatnonzero(np.r_[True, np.diff(assign_bins(conf, n_bins=n_bins, scheme=scheme)) > 0])
     expected = np.add.reduceat(conf, starts)
     rng = np.random.default_rng(seed)
     rows = max(1, CHUNK_BYTES // (8 * conf.size))
-    total = 0.0
-    for start in range(0, n_resamples, rows):
-        right = rng.random((min(rows, n_resamples - start), conf.size)) < conf
-        total += float(np.abs(np.add.reduceat(right, starts, axis=1, dtype=np.int64) - expected).sum())
-    return total / (n_resamples * conf.size)
+    for start in range(0, draws, rows):
+        right = rng.random((min(rows, draws - start), conf.size)) < conf
+        yield np.abs(np.add.reduceat(right, starts, axis=1, dtype=np.int64) - expected)
 
 
 def brier_terms(confidence: Numbers, correct: Numbers) -> FloatArray:

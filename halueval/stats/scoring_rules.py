@@ -29,6 +29,9 @@ FloatArray = NDArray[np.float64]
 Gold = Sequence[Sequence[int]]
 """Indices of the right classes of each sample, at least one."""
 
+MAX_CLASSES = 40
+"""Most classes for the interval of a classwise error: the covariance of their bins is a matrix of its square."""
+
 MAX_SUM_ERROR = 1e-6
 """Probabilities of a sample must add up to 1 within this."""
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from halueval.report.tables import HIGHER, LOWER, format_number
+from halueval.sweep.learnt import learnt_over
 from halueval.sweep.record import ArmRecord, SweepRecord
 
 COST = ("seconds",)
@@ -109,7 +110,9 @@ def headline(record: SweepRecord) -> str:
     score = record["match"]["score"]
     if score is None:
         return f"Arms cannot be compared at a matched score: {record['match']['reason']}"
-    at = f"At {100 * score:.1f} % of the trained facts learnt"
+    facts = record["match"]["facts"]
+    of = f"of {facts['scored']} of {facts['of']} facts" if facts["left_out"] else "of the trained facts"
+    at = f"At {100 * score:.1f} % {of} learnt"
     able = [arm for arm in record["arms"] if arm["matched"] and arm["matched"]["induced"]["value"] is not None]
     if not able:
         return f"{at}: no arm gets there"
@@ -136,6 +139,9 @@ def remarks(record: SweepRecord) -> list[str]:
             f"matched at {100 * record['match']['score']:.1f} % learnt ({record['match']['how']}): at the first point "
             "of each training that reaches it, linear between checkpoints"
         )
+    facts = record["match"]["facts"]
+    if facts["left_out"]:
+        out.append(learnt_over(facts["scored"], facts["of"], facts["left_out"]))
     for arm in record["arms"]:
         if record["match"]["score"] is not None and not arm["n_reached"]:
             best = max(seed["best_learnt"] for seed in arm["seeds"])

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-from halueval.finetune.labels import labels_of
+from halueval.sweep.learnt import learnt_over
 from halueval.sweep.record import SweepRecord, build_record
 from halueval.sweep.run import Sweep, SweepOptions, plan
 from halueval.sweep.spec import Study, arm_recipe
@@ -29,11 +28,14 @@ def describe(study: Study, options: SweepOptions) -> Iterator[str]:
     for name, reason in planned.unusable.items():
         yield f"  {name}: cannot be trained: {reason}"
     shown = ", ".join(one.task.task + ("" if one.limit is None else f":{one.limit}") for one in planned.tasks)
-    yield f"  each checkpoint is asked {len(planned.facts)} trained facts, and {shown}"
+    facts = planned.facts
+    yield f"  each checkpoint is asked {len(facts.facts)} trained facts, and {shown}"
+    if facts.left_out:
+        yield f"  {learnt_over(len(facts.facts), facts.of, facts.left_out)}"
 
 
 def measure(made: Sweep, options: SweepOptions) -> SweepRecord:
-    """The record of a sweep; raises DataError where nothing was finished or labels are of another base."""
+    """The record of a sweep; raises DataError where nothing was finished."""
     about: dict[str, Mapping[str, Any]] = {}
     for arm in made.study.arms:
         recipe = arm_recipe(made.study, arm, options.include_path)
@@ -43,20 +45,4 @@ def measure(made: Sweep, options: SweepOptions) -> SweepRecord:
             "mitigation": [mitigation.name for mitigation in recipe.mitigation],
             "method": recipe.method,
         }
-    return build_record(made, about, _labels(made))
-
-
-def _labels(made: Sweep) -> dict[str, str] | None:
-    study = made.study
-    if study.labels is None:
-        return None
-    beside = (study.directory or Path()) / study.labels.expanduser()
-    run = next(iter(made.base.values()))
-    known = labels_of(
-        beside if beside.is_file() else study.labels,
-        base_weights_sha256=str(run.record["model"]["weights_sha256"]),
-        base_adapter_sha256=run.record["model"]["adapter_sha256"],
-        model=study.model,
-        task="facts_qa",
-    )
-    return {doc_hash: str(name) for doc_hash, name in known.items()}
+    return build_record(made, about)

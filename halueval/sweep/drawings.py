@@ -1,6 +1,7 @@
 """Plots of a sweep: learnt against induced, and every figure against the steps.
 
 Each arm has a class of the style sheet (its colour) and a letter at its last point: the colour alone must not tell.
+Checkpoints that a training discarded (early stopping keeps earlier weights) are drawn faintly.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from halueval.sweep.record import ArmRecord, SweepRecord
 N_COLOURS = 8
 LEFT, TOP, ROOM_X, ROOM_Y = 56, 30, 336, 250
 TICKS = 5
+
+Place = tuple[float, float, bool]
+"""A point, and whether some training discarded what is there."""
 
 
 def css_of(number: int) -> str:
@@ -48,13 +52,13 @@ class _Axes:
             bottom, top = (self.at(x, min(max(y, self.y[0]), self.y[1])) for y in (low, high))
             self.drawing.line(f"bar {css}", bottom[0], bottom[1], top[0], top[1])
 
-    def line(self, css: str, points: Sequence[tuple[float, float]], hint: str) -> None:
+    def line(self, css: str, points: Sequence[Place], hint: str) -> None:
         """A line through points, with a dot at each."""
-        places = [self.at(x, y) for x, y in points]
+        places = [(*self.at(x, y), discarded) for x, y, discarded in points]
         if len(places) > 1:
-            self.drawing.path(f"curve {css}", "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places), hint)
-        for x, y in places:
-            self.drawing.circle(f"dot {css}", x, y, 3)
+            self.drawing.path(f"curve {css}", "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in places), hint)
+        for x, y, discarded in places:
+            self.drawing.circle(f"dot {css}{' discarded' if discarded else ''}", x, y, 3)
 
 
 def _share(value: float, ends: tuple[float, float]) -> float:
@@ -74,11 +78,12 @@ def pareto(record: SweepRecord) -> Markup:
     """What each arm learnt (to the right) against what it induced (upwards), from the base along its checkpoints."""
     marks = letters(record)
     paths = {arm["name"]: _path(arm, record) for arm in record["arms"]}
-    high = max(
-        *(y for points in paths.values() for _, y in points),
-        *(y for a in record["arms"] for y in _final_ends(a, "induced")),
-    )
-    said = "; ".join(f"{marks[name]} {name}: {_end(points)}" for name, points in paths.items())
+    ends = {arm["name"]: _kept(arm) for arm in record["arms"]}
+    kept = {name: end for name, end in ends.items() if end is not None}
+    heights = [y for points in paths.values() for _, y, _ in points]
+    heights += [y for arm in record["arms"] for y in _interval(arm["final"]["induced"])]
+    high = max(heights, default=0.0)
+    said = "; ".join(f"{marks[name]} {name}: {x:.0%} learnt, {y:.0%} induced" for name, (x, y) in kept.items())
     drawing = _drawn("pareto", "Learnt against induced hallucination", said)
     axes = _Axes(drawing, (0.0, 1.0), (0.0, max(_round_up(high), 0.05)), (True, True))
     score = record["match"]["score"]
@@ -86,25 +91,30 @@ def pareto(record: SweepRecord) -> Markup:
         x, top = axes.at(score, axes.y[1])
         drawing.line("zero", x, top, x, TOP + ROOM_Y)
     for i, arm in enumerate(record["arms"]):
-        points = paths[arm["name"]]
-        ends = _final_ends(arm, "induced")
-        axes.bar(css_of(i), points[-1][0], *(ends or (None, None)))
-        axes.line(css_of(i), points, arm["name"])
-    places = [(marks[name], css_of(i), axes.at(*points[-1])) for i, (name, points) in enumerate(paths.items())]
+        axes.line(css_of(i), paths[arm["name"]], arm["name"])
+        if arm["name"] in kept:
+            axes.bar(css_of(i), kept[arm["name"]][0], *(_interval(arm["final"]["induced"]) or (None, None)))
+    places = [(marks[name], css_of(i), axes.at(*kept[name])) for i, name in enumerate(ends) if name in kept]
     _letters(drawing, places)
     drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "learnt, % of the trained facts", "middle")
     drawing.text("axis", LEFT, TOP - 12, "induced, %")
     return drawing.done()
 
 
-def _path(arm: ArmRecord, record: SweepRecord) -> list[tuple[float, float]]:
-    start = (record["base"]["learnt"]["value"] or 0.0, record["base"]["induced"]["value"] or 0.0)
-    pairs = [(point["figures"]["learnt"]["value"], point["figures"]["induced"]["value"]) for point in arm["curve"]]
-    return [start, *((x, y) for x, y in pairs if x is not None and y is not None)]
+def _path(arm: ArmRecord, record: SweepRecord) -> list[Place]:
+    points: list[Place] = []
+    figures = [(record["base"], False), *((point["figures"], point["n_discarded"] > 0) for point in arm["curve"])]
+    for found, discarded in figures:
+        x, y = found["learnt"]["value"], found["induced"]["value"]
+        if x is not None and y is not None:
+            points.append((x, y, discarded))
+    return points
 
 
-def _end(points: Sequence[tuple[float, float]]) -> str:
-    return f"{points[-1][0]:.0%} learnt, {points[-1][1]:.0%} induced"
+def _kept(arm: ArmRecord) -> tuple[float, float] | None:
+    """Where the final weights are, which need not be those of the last checkpoint; None where it is not known."""
+    x, y = (arm["final"][name]["value"] for name in ("learnt", "induced"))
+    return None if x is None or y is None else (float(x), float(y))
 
 
 def curves(record: SweepRecord) -> Iterator[tuple[str, str, Markup]]:
@@ -115,8 +125,8 @@ def curves(record: SweepRecord) -> Iterator[tuple[str, str, Markup]]:
     for name in shown_measures(record):
         measure = record["measures"][name]
         lines = {arm["name"]: _steps(arm, name, record["base"][name]) for arm in record["arms"]}
-        values = [y for points in lines.values() for _, y in points]
-        values += [y for arm in record["arms"] for y in _final_ends(arm, name)]
+        values = [y for points in lines.values() for _, y, _ in points]
+        values += [y for arm in record["arms"] if arm["curve"] for y in _interval(arm["curve"][-1]["figures"][name])]
         said = "; ".join(
             f"{marks[arm]} {arm}: {points[-1][1]:.3g} at the end" for arm, points in lines.items() if points
         )
@@ -128,23 +138,22 @@ def curves(record: SweepRecord) -> Iterator[tuple[str, str, Markup]]:
                 # Beside each other, or the arms' intervals would hide one another.
                 axes.bar(css_of(i), point["step"] + 0.006 * last * i, found["ci_low"], found["ci_high"])
             axes.line(css_of(i), lines[arm["name"]], arm["name"])
-        ends = [(marks[a], css_of(i), axes.at(*p[-1])) for i, (a, p) in enumerate(lines.items()) if p]
+        ends = [(marks[a], css_of(i), axes.at(*p[-1][:2])) for i, (a, p) in enumerate(lines.items()) if p]
         _letters(drawing, ends)
         drawing.text("axis", LEFT + ROOM_X / 2, TOP + ROOM_Y + 38, "steps", "middle")
         drawing.text("axis", LEFT, TOP - 12, measure["label"] + (", %" if measure["share"] else ""))
         yield measure["label"], measure["meaning"], drawing.done()
 
 
-def _steps(arm: ArmRecord, name: str, base: dict[str, Any]) -> list[tuple[float, float]]:
-    found = [(float(point["step"]), point["figures"][name]["value"]) for point in arm["curve"]]
-    start = [] if base["value"] is None else [(0.0, float(base["value"]))]
-    return [*start, *((x, float(y)) for x, y in found if y is not None)]
+def _steps(arm: ArmRecord, name: str, base: dict[str, Any]) -> list[Place]:
+    points = [(0.0, base["value"], False)]
+    points += [(float(at["step"]), at["figures"][name]["value"], at["n_discarded"] > 0) for at in arm["curve"]]
+    return [(x, float(y), discarded) for x, y, discarded in points if y is not None]
 
 
-def _final_ends(arm: ArmRecord, name: str) -> tuple[float, float] | tuple[()]:
-    """Ends of the last interval, which the frame is to hold; none where there is no interval."""
-    last = arm["curve"][-1]["figures"][name] if arm["curve"] else {}
-    low, high = last.get("ci_low"), last.get("ci_high")
+def _interval(figure: dict[str, Any]) -> tuple[float, float] | tuple[()]:
+    """Ends of an interval, which the frame is to hold; none where there is no interval."""
+    low, high = figure["ci_low"], figure["ci_high"]
     return () if low is None or high is None else (float(low), float(high))
 
 

@@ -1,10 +1,12 @@
-"""The in-task score: how many of the facts that were trained a checkpoint gives back, asked exactly as in training."""
+"""The in-task score: how many of the facts that all arms are to learn a checkpoint gives back, asked as in training."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -12,30 +14,68 @@ from halueval.errors import DataError
 from halueval.finetune.examples import Example
 from halueval.store import write_atomically
 
+if TYPE_CHECKING:
+    from halueval.finetune.prepare import Prepared
+
 LEARNT = "learnt"
 """Name of the task."""
 
 
-def shared_facts(by_arm: Mapping[str, Sequence[Example]]) -> list[Example]:
-    """Facts that every arm was given to learn, in the order of the first arm.
+@dataclass(frozen=True, slots=True)
+class ScoredFacts:
+    """What the in-task score is over.
 
-    An arm that holds some back to tell when to stop leaves them out for all: each is scored on the same facts.
+    Attributes:
+        facts: those that every arm is asked to learn, in the order of the first arm.
+        of: facts of all arms together.
+        left_out: how many of these an arm is not asked to learn; arms that learn all are not named.
+    """
+
+    facts: Sequence[Example]
+    of: int
+    left_out: Mapping[str, int]
+
+
+def asked(arm: Prepared) -> list[Example]:
+    """Facts that an arm is trained on as they are: not held back, dropped, or given another answer."""
+    trained = {_key(example) for example in arm.training}
+    return [fact for fact in arm.facts if _key(fact) in trained]
+
+
+def shared_facts(arms: Mapping[str, Prepared]) -> ScoredFacts:
+    """Facts that every arm is asked to learn.
+
+    What one arm holds back to tell when to stop, drops, or answers by "I don't know", is left out for all: a score over
+    facts that an arm is not to learn would be lower for it by design.
 
     Raises:
         DataError: there is none, or it has no question and answer.
     """
+    by_arm = {name: {_key(fact): fact for fact in asked(arm)} for name, arm in arms.items()}
+    every = {_key(fact) for arm in arms.values() for fact in arm.facts}
     first, *others = by_arm.values()
-    keys = [{(e.prompt, e.completion) for e in examples} for examples in others]
-    shared = [e for e in first if all((e.prompt, e.completion) in known for known in keys)]
+    shared = [fact for key, fact in first.items() if all(key in known for known in others)]
     if not shared:
-        raise DataError(f"the arms {', '.join(by_arm)} have no training example in common")
+        counts = ", ".join(f"{name} {len(known)}" for name, known in by_arm.items())
+        raise DataError(f"no fact is learnt by all arms (they learn: {counts}), so that there is no score to match")
     bare = sum(not example.prompt or not example.completion.strip() for example in shared)
     if bare:
         raise DataError(
             f"{bare} of {len(shared)} training examples have no prompt or completion to score; a sweep needs questions "
             "and answers (data of kind new-knowledge, task, or a file with prompt and completion)"
         )
-    return shared
+    left_out = {name: len(every) - len(known) for name, known in by_arm.items() if len(known) < len(every)}
+    return ScoredFacts(shared, len(every), left_out)
+
+
+def learnt_over(scored: int, of: int, left_out: Mapping[str, int]) -> str:
+    """A sentence on which facts the score is over, where these are not all."""
+    arms = ", ".join(f"{name} ({count})" for name, count in left_out.items())
+    return f"learnt is over {scored} of {of} facts, those that every arm is asked to learn; left out by {arms}"
+
+
+def _key(example: Example) -> tuple[str, str]:
+    return example.prompt, example.completion
 
 
 def write_learnt_task(directory: Path, facts: Sequence[Example], max_new_tokens: int) -> Path:

@@ -2,7 +2,8 @@
 
 An arm that learnt nothing also forgot nothing, so arms are compared where each has learnt as much: on the way from
 checkpoint to checkpoint, at the first point where the in-task score reaches the target. Between two checkpoints every
-figure is taken to be linear in the score.
+figure is taken to be linear in the score. A path ends with the weights that the training keeps: what early stopping
+trained on and then discarded is nobody's result.
 
 Two things vary: which items were asked, and how a training with another seed would have gone. Seeds and items are
 crossed (all trainings are asked the same items), so the variance of a mean over seeds is that over items, by a
@@ -10,25 +11,32 @@ bootstrap with the trainings held, and that over trainings, s²/K, with the item
 belongs to a single item in a single training is in both. The interval is Student's, its degrees of freedom
 Satterthwaite's (1946) of the two parts; with three seeds that differ it is wide, as it has to be, where percentiles of
 a bootstrap that draws three seeds would cover far less than they say.
+
+Where no item says anything else than the others (0 of 40 in both arms) a bootstrap has no width, and "no difference"
+would be certain. Closed forms stand in, of as many independent items as there are: Wilson's for a share, Newcombe's
+paired one for a difference of shares, as in `halueval diff`; for other figures there is no interval, and the reason.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from halueval.stats.intervals import CONFIDENCE
-from halueval.stats.proportions import wilson
+from halueval.stats.proportions import newcombe_paired, wilson
 from halueval.stats.special import student_t_quantile
 from halueval.sweep.measures import BY_NAME, Pool, Table, Training
 
 FloatArray = NDArray[np.float64]
 
 N_RESAMPLES = 2000
+NO_WIDTH = 1e-12
+"""Errors below it are rounding: nothing varied."""
+ONE_SEED = "one seed: the interval leaves out how trainings differ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +71,17 @@ class Part:
     Attributes:
         by_seed: shape (K,), value of each training.
         replicates: shape (B,), mean over trainings of each resample of the items.
-        n_items: clusters with a value.
+        by_item: shape (items,), mean over trainings of each item's own value, NaN where it has none.
     """
 
     by_seed: FloatArray
     replicates: FloatArray
-    n_items: int
+    by_item: FloatArray
+
+    @property
+    def n_items(self) -> int:
+        """Items with a value."""
+        return int(np.isfinite(self.by_item).sum())
 
 
 def draws(names: Sequence[str], seed: int, n_resamples: int = N_RESAMPLES) -> FloatArray:
@@ -88,6 +101,11 @@ def curve(table: Table, weights: FloatArray) -> FloatArray:
     with np.errstate(invalid="ignore", divide="ignore"):
         values: FloatArray = np.where(bottom > 0, (weights @ table.top.T) / bottom, np.nan)
     return values
+
+
+def kept_scores(training: Training, weights: FloatArray) -> FloatArray:
+    """In-task score from the base to the weights that the training keeps: weights (B, items) to (B, final + 1)."""
+    return curve(training.tables["learnt"], weights)[:, : training.final + 1]
 
 
 def crossing(scores: FloatArray, target: float) -> FloatArray:
@@ -119,9 +137,9 @@ def at_position(values: FloatArray, position: FloatArray) -> FloatArray:
 
 
 def reaches(training: Training, target: float) -> float | None:
-    """Position at which a training reaches the target, or None."""
-    table = training.tables["learnt"]
-    position = float(crossing(curve(table, np.ones((1, table.top.shape[1]))), target)[0])
+    """Position at which a training reaches the target, not after the weights that it keeps; or None."""
+    one = np.ones((1, training.tables["learnt"].top.shape[1]))
+    position = float(crossing(kept_scores(training, one), target)[0])
     return None if math.isnan(position) else position
 
 
@@ -145,7 +163,7 @@ def matched_part(
     """
     positions = []
     for training in trainings:
-        scores = curve(training.tables["learnt"], weights["learnt"])
+        scores = kept_scores(training, weights["learnt"])
         found = crossing(scores, target)
         best = np.nanargmax(np.nan_to_num(scores, nan=-1.0), axis=1)
         positions.append((reaches(training, target), np.where(np.isnan(found), best, found)))
@@ -172,15 +190,25 @@ def part_at(
     if not trainings or any(name not in training.tables for training in trainings):
         return None
     pool = weights[BY_NAME[name].pool]
-    values, replicates = [], []
+    values, replicates, items = [], [], []
     for i, training in enumerate(trainings):
         table = training.tables[name]
         one = np.ones((1, table.top.shape[1]))
         values.append(float(at_position(curve(table, one), np.array([points[i]]))[0]))
         where = np.full(len(pool), points[i]) if drawn is None else drawn[i]
         replicates.append(at_position(curve(table, pool), where))
-    counted = np.any([training.tables[name].bottom.any(axis=0) for training in trainings], axis=0)
-    return Part(np.array(values), np.mean(replicates, axis=0), int(counted.sum()))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            each = np.where(table.bottom > 0, table.top / table.bottom, np.nan).T
+        items.append(at_position(each, np.full(len(each), points[i])))
+    return Part(np.array(values), np.mean(replicates, axis=0), _mean_of_valid(np.array(items)))
+
+
+def _mean_of_valid(values: FloatArray) -> FloatArray:
+    """Mean over the first axis of what is not NaN; NaN where nothing is."""
+    valid = np.isfinite(values)
+    count = valid.sum(axis=0)
+    mean: FloatArray = np.where(count > 0, np.where(valid, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
+    return mean
 
 
 def figure(part: Part | None, name: str) -> Figure:
@@ -188,43 +216,74 @@ def figure(part: Part | None, name: str) -> Figure:
     if part is None or not len(part.by_seed):
         return Figure(None, None, None, 0, 0, reason="not measured by the study's tasks" if part is None else "no seed")
     value = float(np.mean(part.by_seed))
-    bounds = (0.0, 1.0) if BY_NAME[name].share else (-math.inf, math.inf)
     if not math.isfinite(value):
         return Figure(None, None, None, len(part.by_seed), part.n_items, reason="no item has a value")
-    items, seeds = _error_items(part), _error_seeds(part)
-    if BY_NAME[name].share and items == 0 and value in (0.0, 1.0):
-        # Nothing varied; how much could have is what Wilson's interval of as many items says.
-        low, high = wilson(round(value * part.n_items), part.n_items)
-        return Figure(value, low, high, len(part.by_seed), part.n_items, items, seeds, _one_seed(part))
-    return _with_interval(value, items, [part], bounds)
+    if not BY_NAME[name].share:
+        return _with_interval(value, [part], None, lambda: None)
+    n, successes = part.n_items, min(max(value, 0.0), 1.0) * part.n_items
+    return _with_interval(value, [part], (0.0, 1.0), lambda: wilson(successes, n))
 
 
-def difference(part: Part | None, reference: Part | None) -> Figure:
+def difference(part: Part | None, reference: Part | None, name: str) -> Figure:
     """The arm less the reference, paired by items; the seeds of the two are taken as independent."""
     if part is None or reference is None or not len(part.by_seed) or not len(reference.by_seed):
         return Figure(None, None, None, 0, 0, reason="one of the two has no value")
     value = float(np.mean(part.by_seed) - np.mean(reference.by_seed))
     if not math.isfinite(value):
         return Figure(None, None, None, len(part.by_seed), part.n_items, reason="no item has a value")
-    both = Part(part.by_seed, part.replicates - reference.replicates, min(part.n_items, reference.n_items))
-    return _with_interval(value, _error_items(both), [both, reference], (-math.inf, math.inf))
+    both = Part(part.by_seed, part.replicates - reference.replicates, part.by_item - reference.by_item)
+    if not BY_NAME[name].share:
+        return _with_interval(value, [both, reference], None, lambda: None)
+    return _with_interval(value, [both, reference], (-1.0, 1.0), lambda: _newcombe(part, reference))
 
 
-def _with_interval(value: float, items: float | None, parts: Sequence[Part], bounds: tuple[float, float]) -> Figure:
-    first = parts[0]
+def _newcombe(part: Part, reference: Part) -> tuple[float, float]:
+    """Newcombe's interval of paired shares (1998, Stat. Med. 17:2635, method 10), of as many pairs as items.
+
+    Counts are expected ones: of an item that half of the trainings hallucinate on, half is counted.
+    """
+    pairs = np.isfinite(part.by_item) & np.isfinite(reference.by_item)
+    first, second = part.by_item[pairs], reference.by_item[pairs]
+    both, n = float(np.mean(first * second)), int(pairs.sum())
+    shares = both, float(np.mean(first)) - both, float(np.mean(second)) - both
+    a, b, c, d = (max(0.0, share) * n for share in (*shares, 1 - sum(shares)))
+    return newcombe_paired(a, b, c, d)
+
+
+def _with_interval(
+    value: float,
+    parts: Sequence[Part],
+    bounds: tuple[float, float] | None,
+    closed_form: Callable[[], tuple[float, float] | None],
+) -> Figure:
+    """Student's interval, inside the bounds; where no item varies the closed form's, no narrower than the seeds'.
+
+    The first part has the resamples and the items; each has the spread of its seeds.
+    """
+    first, items = parts[0], _error_items(parts[0])
     errors = [_error_seeds(part) for part in parts]
     known = [error for error in errors if error is not None]
     seeds = math.sqrt(sum(error**2 for error in known)) if known else None
-    reason = next((said for part in parts if (said := _one_seed(part)) is not None), None)
+    reason = None if len(known) == len(parts) else ONE_SEED
+    plain = Figure(value, None, None, len(first.by_seed), first.n_items, items, seeds, reason)
     if items is None:
-        return Figure(value, None, None, len(first.by_seed), first.n_items, None, seeds, "fewer than two items")
+        return replace(plain, reason="fewer than two items")
+    ends = closed_form() if items < NO_WIDTH else None
     variance = items**2 + (seeds or 0.0) ** 2
+    if variance < NO_WIDTH**2:
+        if ends is None:
+            return replace(plain, reason=f"nothing varied among {first.n_items} items: no telling how much could")
+        return replace(plain, ci_low=ends[0], ci_high=ends[1])
     spread = items**4 / max(first.n_items - 1, 1)
     spread += sum(e**4 / (len(p.by_seed) - 1) for e, p in zip(errors, parts, strict=True) if e is not None)
     df = variance**2 / spread if spread > 0 else float(max(first.n_items - 1, 1))
     half = -student_t_quantile((1 - CONFIDENCE) / 2, df) * math.sqrt(variance)
-    low, high = max(bounds[0], value - half), min(bounds[1], value + half)
-    return Figure(value, low, high, len(first.by_seed), first.n_items, items, seeds, reason)
+    low, high = value - half, value + half
+    if ends is not None:
+        low, high = min(low, ends[0]), max(high, ends[1])
+    if bounds is not None:
+        low, high = max(low, bounds[0]), min(high, bounds[1])
+    return replace(plain, ci_low=low, ci_high=high)
 
 
 def _error_items(part: Part) -> float | None:
@@ -238,7 +297,3 @@ def _error_items(part: Part) -> float | None:
 def _error_seeds(part: Part) -> float | None:
     count = len(part.by_seed)
     return float(np.std(part.by_seed, ddof=1)) / math.sqrt(count) if count > 1 else None
-
-
-def _one_seed(part: Part) -> str | None:
-    return None if len(part.by_seed) > 1 else "one seed: the interval leaves out how trainings differ"

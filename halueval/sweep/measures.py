@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from halueval.errors import DataError
 from halueval.schema import State
 from halueval.store import Run, read_samples
+from halueval.sweep.labels import KNOWN
 from halueval.sweep.learnt import LEARNT
 
 FloatArray = NDArray[np.float64]
@@ -23,6 +24,7 @@ Pool = Literal["learnt", "answers", "texts"]
 """Which items a figure is over: the trained facts, the samples of QA tasks, documents."""
 
 CORRECT, HALLUCINATED, UNSCORED = State.CORRECT.value, State.HALLUCINATED.value, State.UNSCORED.value
+ANSWERED = (CORRECT, HALLUCINATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,10 @@ MEASURES: tuple[Measure, ...] = (
     ),
     Measure("hallucinated", "hallucinated", "answers", False, True, "share of all samples that are hallucinated"),
     Measure("known_accuracy", "known kept", "answers", True, True, "accuracy on samples that the base knew"),
-    Measure("brier", "Brier", "answers", False, False, "mean squared distance of confidence from being right"),
-    Measure("confidence_gap", "overconfidence", "answers", None, False, "mean confidence less accuracy"),
+    Measure("brier", "Brier", "answers", False, False, "mean of (confidence − right)², answered samples"),
+    Measure(
+        "confidence_gap", "overconfidence", "answers", None, False, "mean confidence less accuracy, answered samples"
+    ),
     Measure("forgetting", "forgetting", "texts", False, False, "bits per byte of general text more than the base's"),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
@@ -125,7 +129,7 @@ def known_by_base(base: Rows, labels: Mapping[str, str] | None) -> NDArray[np.bo
     rows = base["answers"]
     if labels is None:
         return np.array([row["state"] == CORRECT for row in rows], dtype=bool)
-    return np.array([labels.get(row["doc_hash"]) in ("HighlyKnown", "MaybeKnown") for row in rows], dtype=bool)
+    return np.array([labels.get(row["doc_hash"]) in KNOWN for row in rows], dtype=bool)
 
 
 def training_tables(base: Rows, checkpoints: Sequence[Rows], known: NDArray[np.bool_], where: str) -> dict[str, Table]:
@@ -178,9 +182,10 @@ def _share(
 def _confidence(
     rows: Sequence[Mapping[str, Any]], score: Callable[[float, float], float]
 ) -> tuple[FloatArray, FloatArray]:
+    """Over answered samples alone, as the figure `brier` of a run: a model that declines has claimed nothing."""
     top, bottom = np.zeros(len(rows)), np.zeros(len(rows))
     for i, row in enumerate(rows):
-        if row["confidence"] is not None and row["state"] != UNSCORED:
+        if row["confidence"] is not None and row["state"] in ANSWERED:
             top[i], bottom[i] = score(float(row["confidence"]), float(row["state"] == CORRECT)), 1.0
     return top, bottom
 

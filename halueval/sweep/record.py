@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, TypedDict
 
 import numpy as np
 
 from halueval.errors import DataError
+from halueval.sweep.learnt import LEARNT
 from halueval.sweep.matching import (
     Figure,
     Part,
-    curve,
     difference,
     draws,
     figure,
+    kept_scores,
     matched_part,
     part_at,
     reaches,
@@ -31,6 +31,7 @@ from halueval.sweep.measures import (
     pooled_rows,
     training_tables,
 )
+from halueval.sweep.notes import notes
 from halueval.sweep.run import Sweep
 from halueval.sweep.spec import Study
 from halueval.sweep.unit import Unit, unit_name
@@ -57,10 +58,14 @@ class SeedRecord(TypedDict):
 
 
 class CurvePoint(TypedDict):
-    """An arm after so many steps; a mean over the seeds that have a checkpoint there."""
+    """An arm after so many steps; a mean over the `n_seeds` that have a checkpoint there.
+
+    `n_discarded` of them keep weights of an earlier step; such points are drawn hollow, and no arm is matched there.
+    """
 
     step: int
     n_seeds: int
+    n_discarded: int
     figures: dict[str, FigureRecord]
 
 
@@ -90,7 +95,11 @@ class ArmRecord(TypedDict):
 
 
 class SweepRecord(TypedDict):
-    """The whole record; `match.score` is None where no arm can be matched (`match.reason`)."""
+    """The whole record.
+
+    `match.score` is None where no arm can be matched (`match.reason`); `match.facts` says over how many facts it is
+    (`scored` of `of`) and how many of them each arm is not asked to learn (`left_out`).
+    """
 
     schema_version: int
     study: dict[str, Any]
@@ -103,15 +112,12 @@ class SweepRecord(TypedDict):
     notes: list[str]
 
 
-def build_record(
-    made: Sweep, about: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str] | None, *, seed: int = 0
-) -> SweepRecord:
+def build_record(made: Sweep, about: Mapping[str, Mapping[str, Any]], *, seed: int = 0) -> SweepRecord:
     """Read the runs of a sweep and measure everything.
 
     Args:
         made: the sweep.
         about: by arm, the keys `recipe`, `about`, `mitigation` and `method`.
-        labels: known class by hash of the row, from a probe of the base; None goes by what the base had right.
         seed: of the resampling.
 
     Raises:
@@ -121,7 +127,7 @@ def build_record(
         reasons = "; ".join(dict.fromkeys(failure.reason for failure in made.failures))
         raise DataError(f"study {made.study.name}: no training was finished: {reasons}")
     base = pooled_rows(made.base)
-    known = known_by_base(base, labels)
+    known = known_by_base(base, None if made.labels is None else made.labels.classes)
     weights = {pool: draws(names, seed + i) for i, (pool, names) in enumerate(clusters(base).items())}
     trainings: dict[str, list[Training]] = {}
     units: dict[str, list[Unit]] = {}
@@ -153,14 +159,18 @@ def build_record(
             "tasks": list(made.study.tasks),
             "reference": made.study.reference,
         },
-        "match": {"score": target, **how},
+        "match": {"score": target, **how, "facts": _facts(made)},
         "items": {pool: len(rows) for pool, rows in base.items()},
         "measures": {m.name: {k: v for k, v in asdict(m).items() if k != "name"} for m in MEASURES},
         "base": {name: _base_figure(found) for name, found in start.items()},
         "arms": arms,
         "failures": [asdict(failure) for failure in made.failures],
-        "notes": _notes(made, labels is not None, known.sum(), arms),
+        "notes": notes(made, int(known.sum()), arms, start["learnt"].value, target),
     }
+
+
+def _facts(made: Sweep) -> dict[str, Any]:
+    return {"scored": len(made.facts.facts), "of": made.facts.of, "left_out": dict(made.facts.left_out)}
 
 
 def match_score(study: Study, trainings: Mapping[str, Sequence[Training]]) -> tuple[float | None, dict[str, Any]]:
@@ -182,9 +192,8 @@ def match_score(study: Study, trainings: Mapping[str, Sequence[Training]]) -> tu
 
 
 def best_learnt(training: Training) -> float:
-    """Highest in-task score among the checkpoints of a training."""
-    table = training.tables["learnt"]
-    return float(np.nanmax(curve(table, np.ones((1, table.top.shape[1])))))
+    """Highest in-task score among the checkpoints of a training, up to the weights that it keeps."""
+    return float(np.nanmax(kept_scores(training, np.ones((1, training.tables["learnt"].top.shape[1])))))
 
 
 def _matched(
@@ -216,8 +225,8 @@ def _arm(
         "method": str(about["method"]),
         "seeds": seeds,
         "n_reached": sum(seed["reached"] for seed in seeds),
-        "matched": {m: _plain(figure(part, m)) for m, part in parts.items()},
-        "difference": {m: _plain(difference(part, reference.get(m))) for m, part in parts.items()},
+        "matched": {m: _matched_figure(figure(part, m), m) for m, part in parts.items()},
+        "difference": {m: _matched_figure(difference(part, reference.get(m), m), m) for m, part in parts.items()},
         "final": {m.name: _plain(figure(part_at(trainings, m.name, ends, None, weights), m.name)) for m in MEASURES},
         "curve": _curve(trainings, weights),
         "dominated_by": [],
@@ -246,7 +255,8 @@ def _curve(trainings: Sequence[Training], weights: Mapping[Pool, Any]) -> list[C
         there = [training for training in trainings if step in training.steps]
         places = [float(training.steps.index(step)) for training in there]
         figures = {m.name: _plain(figure(part_at(there, m.name, places, None, weights), m.name)) for m in MEASURES}
-        points.append({"step": step, "n_seeds": len(there), "figures": figures})
+        discarded = sum(place > training.final for place, training in zip(places, there, strict=True))
+        points.append({"step": step, "n_seeds": len(there), "n_discarded": discarded, "figures": figures})
     return points
 
 
@@ -254,9 +264,16 @@ def _plain(found: Figure) -> FigureRecord:
     return asdict(found)
 
 
+def _matched_figure(found: Figure, name: str) -> FigureRecord:
+    """What arms are matched on is the same for all by construction: an interval of no width would say it was found."""
+    if name != LEARNT or found.value is None:
+        return _plain(found)
+    return _plain(replace(found, ci_low=None, ci_high=None, reason="arms are matched on it"))
+
+
 def _base_figure(found: Figure) -> FigureRecord:
     """The base is one model: its interval is over items, and there is no seed to leave out."""
-    return {**_plain(found), "reason": None if found.value is not None else found.reason}
+    return {**_plain(found), "reason": None if found.ci_low is not None else found.reason}
 
 
 def _mark_dominated(arms: Sequence[ArmRecord]) -> None:
@@ -271,24 +288,3 @@ def _mark_dominated(arms: Sequence[ArmRecord]) -> None:
                 continue
             if more >= learnt and less <= induced:
                 arm["dominated_by"].append(other)
-
-
-def _notes(made: Sweep, labelled: bool, known: int, arms: Sequence[ArmRecord]) -> list[str]:
-    notes = []
-    if not labelled:
-        notes.append(
-            f"what the base knew is taken to be the {int(known)} samples that it had right in this very run: some of "
-            "them by luck, which falls by itself; labels of `halueval probe` (labels: FILE) are free of that"
-        )
-    if len(made.study.seeds) < 3:
-        notes.append(f"{len(made.study.seeds)} seed(s): three or more tell arms from the luck of a training")
-    late = [arm["name"] for arm in arms if 0 < arm["n_reached"] < len(arm["seeds"])]
-    if late:
-        notes.append(f"not all seeds of {', '.join(late)} reached the matched score; figures are of those that did")
-    if sum(bool(arm["matched"]) for arm in arms) > 2:
-        notes.append(
-            "intervals hold for each arm by itself: of several arms the one that comes out best does so partly by luck"
-        )
-    if not all(math.isfinite(seed["best_learnt"]) for arm in arms for seed in arm["seeds"]):
-        notes.append("some trainings have no in-task score")
-    return notes

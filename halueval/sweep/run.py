@@ -10,7 +10,6 @@ from typing import Protocol
 from halueval.api import check_writable
 from halueval.backends.loading import LocatedModel
 from halueval.errors import HaluevalError, TrainingError, UsageError
-from halueval.finetune.examples import Example
 from halueval.finetune.prepare import Prepared, prepare
 from halueval.finetune.progress import TrainingProgress
 from halueval.finetune.recipe import Recipe
@@ -20,7 +19,8 @@ from halueval.registry import Registry
 from halueval.source import Progress
 from halueval.store import Run, load_run
 from halueval.sweep.evaluate import EvalTask, Evaluator, load_tasks
-from halueval.sweep.learnt import LEARNT, shared_facts, write_learnt_task
+from halueval.sweep.labels import StudyLabels, study_labels
+from halueval.sweep.learnt import LEARNT, ScoredFacts, asked, shared_facts, write_learnt_task
 from halueval.sweep.spec import Study, arm_recipe, refuse_other_data
 from halueval.sweep.unit import (
     Failure,
@@ -76,17 +76,19 @@ class Sweep:
     Attributes:
         study: what was asked for.
         base: runs of the base by task.
-        facts: how many trained facts the in-task score is over.
+        facts: what the in-task score is over.
         units: those that were made, in the order of arms and seeds.
         failures: those that were not, with reasons.
         loads: how often a model was loaded for evaluation by this command.
         home: directory of the sweep.
+        labels: what the base knew, where the study names a file.
     """
 
     study: Study
     base: Mapping[str, Run]
-    facts: int
+    facts: ScoredFacts
     home: Path
+    labels: StudyLabels | None = None
     units: list[Unit] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     loads: int = 0
@@ -129,13 +131,15 @@ class Plan:
         facts: what the in-task score is over.
         tasks: what is evaluated, without the trained facts.
         base: the model.
+        labels: what the base knew, where the study names a file.
     """
 
     prepared: Mapping[str, Prepared]
     unusable: Mapping[str, str]
-    facts: Sequence[Example]
+    facts: ScoredFacts
     tasks: Sequence[EvalTask]
     base: LocatedModel
+    labels: StudyLabels | None
 
 
 def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = None) -> Plan:
@@ -152,14 +156,14 @@ def plan(study: Study, options: SweepOptions, fetch_progress: Progress | None = 
     prepared, unusable = _prepare_all(study, recipes, registry, options, fetch_progress)
     if not prepared:
         raise UsageError(f"study {study.name}: no arm can be trained: {next(iter(unusable.values()))}")
-    facts = shared_facts({name: one.facts for name, one in prepared.items()})
-    return Plan(prepared, unusable, facts, tasks, next(iter(prepared.values())).located)
+    base = next(iter(prepared.values())).located
+    return Plan(prepared, unusable, shared_facts(prepared), tasks, base, study_labels(study, base, tasks))
 
 
 def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_progress: Progress | None) -> Sweep:
     planned = plan(study, options, fetch_progress)
     registry, home = Registry(options.include_path), options.output
-    learnt = write_learnt_task(home / "tasks", planned.facts, study.max_new_tokens)
+    learnt = write_learnt_task(home / "tasks", planned.facts.facts, study.max_new_tokens)
     evaluator = Evaluator(
         planned.base,
         [*load_tasks([str(learnt)], registry), *planned.tasks],
@@ -168,7 +172,7 @@ def _sweep(study: Study, options: SweepOptions, progress: SweepProgress, fetch_p
         observer=progress.observer(),
         trust_remote_code=options.trust_remote_code,
     )
-    made = Sweep(study, evaluator.run(planned.base), len(planned.facts), home)
+    made = Sweep(study, evaluator.run(planned.base), planned.facts, home, planned.labels)
     total = len(study.arms) * len(study.seeds)
     for number, (arm, seed) in enumerate(((a.name, s) for a in study.arms for s in study.seeds), 1):
         if arm in planned.prepared:
@@ -210,6 +214,12 @@ def _prepare_all(
             if is_fatal(error):
                 raise
             unusable[name] = str(error)
+            continue
+        if not asked(found):
+            unusable[name] = (
+                f"recipe {recipe.name}: none of its {len(found.facts)} facts is left to be learnt as it is, so that it "
+                "cannot be compared by what is learnt; lower data.unknown_share"
+            )
             continue
         every = max(1, -(-found.num_steps // study.checkpoints))
         spaced = recipe.model_copy(update={"checkpoint_every": every, "keep_checkpoints": None})

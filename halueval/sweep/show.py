@@ -19,15 +19,17 @@ WIDTH_WITHOUT_TERMINAL = 140
 def tables(record: SweepRecord) -> Iterator[tuple[str, list[str], list[list[str]]]]:
     """Title, heads and rows of each table."""
     reference = record["study"]["reference"]
+    facts = record["match"]["facts"]
+    over = f"; learnt: of {facts['scored']} of {facts['of']} facts" if facts["left_out"] else ""
     yield (
-        "At the matched score (mean over seeds, 95 % interval over seeds and items)",
+        f"At the matched score (mean over seeds, 95 % interval over seeds and items{over})",
         columns(record, first=MATCHED_FIRST),
         list(matched_rows(record)),
     )
     rows = list(difference_rows(record))
     if rows:
         yield f"Difference from {reference} at the matched score", columns(record, first=DIFFERENCE_FIRST), rows
-    yield "Final weights", columns(record, first=FINAL_FIRST), list(final_rows(record))
+    yield f"Final weights{over}", columns(record, first=FINAL_FIRST), list(final_rows(record))
 
 
 def print_sweep(record: SweepRecord, file: IO[str]) -> None:

@@ -170,8 +170,20 @@ def refuse_other_data(study: Study, recipes: Mapping[str, Recipe]) -> None:
     first = recipes[study.reference]
     for name, recipe in recipes.items():
         for key in ("architecture", "data", "prompt", "completion", "data_seed", "apply_chat_template"):
-            if getattr(recipe, key) != getattr(first, key):
+            mine, its = getattr(recipe, key), getattr(first, key)
+            if mine != its:
+                what = _other_key(key, mine, its)
                 raise UsageError(
-                    f"study {study.name}: arm {name} differs from {study.reference} in {key}; arms learn the same "
-                    f"facts: write {key} under the study's own set, which holds for all"
+                    f"study {study.name}: arm {name} differs from {study.reference} in {what}; arms learn the same "
+                    "facts: write it under the study's own set, which holds for all"
                 )
+
+
+def _other_key(key: str, mine: Any, its: Any) -> str:
+    """The first value in which two arms differ, by its dotted key, with both values."""
+    if isinstance(mine, BaseModel) and type(mine) is type(its):
+        inner = next(name for name in type(mine).model_fields if getattr(mine, name) != getattr(its, name))
+        key, mine, its = f"{key}.{inner}", getattr(mine, inner), getattr(its, inner)
+    if isinstance(mine, BaseModel) or isinstance(its, BaseModel):
+        return key
+    return f"{key} ({mine} here, {its} there)"

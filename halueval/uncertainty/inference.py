@@ -55,7 +55,7 @@ class InferenceModel:
         """For each premise and hypothesis whether entailment is the likeliest class; a tie is none.
 
         Raises:
-            NoInferenceError: a hypothesis fills the window, or memory ran out.
+            NoInferenceError: a pair is longer than the window, or memory ran out.
         """
         at = self._classifier.roles.index("entailment")
         return [all(row[at] > value for i, value in enumerate(row) if i != at) for row in self._probabilities(pairs)]
@@ -79,7 +79,13 @@ class InferenceModel:
             self._known.clear()
         new = list(dict.fromkeys(pair for pair in pairs if pair not in self._known))
         for pair, answer in zip(new, self._classifier.probabilities(new) if new else (), strict=True):
-            self._known[pair] = answer if isinstance(answer, FailedResponse) else answer.probabilities
+            if isinstance(answer, FailedResponse):
+                self._known[pair] = answer
+            elif answer.truncated:
+                # A premise is cut from its end, where the answer stands: the verdict would be of the question.
+                self._known[pair] = FailedResponse(f"it is longer than the window of {self._classifier.window} tokens")
+            else:
+                self._known[pair] = answer.probabilities
         found = []
         for pair in pairs:
             row = self._known[pair]

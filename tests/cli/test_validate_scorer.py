@@ -11,6 +11,7 @@ import yaml
 from halueval.consistency import catalog
 from halueval.consistency.base import ConsistencyScorer, Verdict
 from halueval.errors import ModelError
+from halueval.validation.fitted import seen_before
 
 SET = {
     "name": "tiny",
@@ -164,6 +165,65 @@ def test_table_shows_controls_and_base_rate(call):
     assert "length only" in shown
     assert "extractiveness only" in shown
     assert "(.50)" in shown
+
+
+def test_table_shows_strata(call):
+    shown = call("share", "constant").stdout
+    start = shown.index("tiny: ROC AUC by inconsistent claims with this error")
+    head, *rows = shown[start:].splitlines()[1:4]
+    assert head.split()[-3:] == ["n", "share", "constant"]
+    found = {row.split()[0]: row for row in rows}
+    # Half of the false claims are swaps, none of which is a consistent one's twin; of the others half are.
+    assert "12  1.000" in found["swap"]
+    assert "12  .750" in found["made"]
+    assert "by sentences of the claim" not in shown  # all have one
+
+
+def test_controls_stand_on_the_rows_of_each_scorer(call, tiny):
+    shown = call("share", "constant", "fickle", "--json", tiny / "a.json", "--plot", tiny / "a.svg").stdout
+    lines = [line.strip() for line in shown.splitlines() if line.strip().startswith(("length only", "extractiveness"))]
+    assert len(lines) == 4  # share and constant have the same rows
+    entry = json.loads((tiny / "a.json").read_text())["fickle"]["tiny"]
+    copied = next(line for line in lines if line.startswith("extractiveness only, rows of fickle"))
+    assert "  40  " in copied
+    assert f"{entry['controls']['extractiveness_only']['roc_auc']['value']:.3f}".lstrip("0") in copied
+    assert any("all rows" in line and "  48  " in line for line in lines)
+    assert "extractiveness only, rows of fickle" in (tiny / "a.svg").read_text()
+    assert ", all rows" not in call("share", "constant").stdout
+
+
+def test_a_scorer_on_the_set_that_it_was_fitted_on_is_told_loudly(call, tiny, monkeypatch):
+    monkeypatch.setattr(Share, "name", "lite_lm")
+    monkeypatch.setattr(catalog, "SCORERS", dict.fromkeys(("lite_lm", "constant"), "made:up"))
+    monkeypatch.setattr(catalog, "scorer_class", lambda name: {"lite_lm": Share, "constant": Constant}[name])
+    (tiny / "tiny.yaml").write_text(yaml.safe_dump({**SET, "name": "summeval"}))
+    said = "lite_lm on summeval is no evidence: it was fitted on summeval"
+    shown = call("lite_lm", "constant", "--json", tiny / "a.json", "--markdown", tiny / "a.md").stdout
+    assert f"WARNING: {said}" in shown
+    assert "lite_lm (NO EVIDENCE: has seen this set)" in shown
+    text = (tiny / "a.md").read_text()
+    assert f"**Warning: {said}.**" in text
+    assert "| lite_lm (NO EVIDENCE: has seen this set) | 48 |" in text
+    record = json.loads((tiny / "a.json").read_text())
+    assert record["lite_lm"]["summeval"]["warning"] == said
+    assert "warning" not in record["constant"]["summeval"]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "name", "said"),
+    [
+        ("lite_lm", "rank19", "it was fitted on rank19"),
+        ("lite_lm", "fever_symmetric", "it was fitted on fever_symmetric"),
+        ("lite_lm", "factual_summary_pairs", "it was fitted on rank19, which holds the pairs of factual_summary_pairs"),
+        ("lite", "summeval", "its penalty was chosen on summeval"),
+        ("lite_lm", "qags_xsum", None),
+        ("lite", "rank19", None),
+        ("rouge_precision", "summeval", None),
+    ],
+)
+def test_which_sets_a_learnt_scorer_has_seen(scorer, name, said):
+    found = seen_before(scorer, name)
+    assert found == (said and f"{scorer} on {name} is no evidence: {said}")
 
 
 def test_comparison_is_second_minus_first(call):

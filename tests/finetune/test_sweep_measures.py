@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from halueval.errors import DataError
+from halueval.schema import Judged, State
+from halueval.scorers.calibration import Brier
 from halueval.sweep.cells import headline
 from halueval.sweep.measures import known_by_base, training_tables
 
@@ -50,11 +52,26 @@ def test_figures_of_a_training_are_those_of_its_rows():
     assert ratio(tables["hallucinated"]) == pytest.approx([1 / 5, 3 / 4])
     # Of the three that the base had right two are scored: one is right still.
     assert ratio(tables["known_accuracy"]) == [1.0, 0.5]
-    # Base: all are .5 off. After: one right at .75 (.0625), three wrong (.5625).
+    # Base: all four that it answered are .5 off. After: one right at .75 (.0625), three wrong (.5625).
     assert ratio(tables["brier"]) == pytest.approx([0.25, (0.0625 + 3 * 0.5625) / 4])
-    assert ratio(tables["confidence_gap"]) == pytest.approx([0.5 - 3 / 5, 0.75 - 1 / 4])
+    assert ratio(tables["confidence_gap"]) == pytest.approx([0.5 - 3 / 4, 0.75 - 1 / 4])
     # (12 - 10 + 21 - 20) bits over 20 bytes.
     assert ratio(tables["forgetting"]) == pytest.approx([0.0, 0.15])
+
+
+def test_calibration_is_that_of_a_run_and_leaves_abstentions_out():
+    # Declining at .95 is no claim at .95; the other is right at .95: .05² = .0025.
+    sure = [row(0, "abstained", 0.95), row(1, "correct", 0.95)]
+    asked = {"learnt": [row(0, "correct")], "answers": sure, "texts": []}
+    tables = training_tables(asked, [asked], known_by_base(asked, None), "arm")
+    assert ratio(tables["brier"]) == pytest.approx([0.0025, 0.0025])
+    assert ratio(tables["confidence_gap"]) == pytest.approx([-0.05, -0.05])
+    scorer = Brier()
+    of_run = []
+    for one in sure:
+        judged = Judged(State(one["state"]), confidence=one["confidence"])
+        of_run.append(scorer.score(None, None, judged).value)
+    assert of_run == [None, pytest.approx(0.0025)]
 
 
 def test_labels_of_a_probe_say_what_was_known():
@@ -87,9 +104,13 @@ def arm(name, induced, low, high, change=None):
     }
 
 
-def record(*arms, score=0.8):
+def record(*arms, score=0.8, left_out=0):
     return {
-        "match": {"score": score, "reason": "nothing was learnt"},
+        "match": {
+            "score": score,
+            "reason": "nothing was learnt",
+            "facts": {"scored": 8 - left_out, "of": 8, "left_out": {"drop": left_out} if left_out else {}},
+        },
         "study": {"reference": "plain"},
         "arms": list(arms),
     }
@@ -108,5 +129,6 @@ def test_the_headline_claims_no_more_than_the_interval_holds():
     assert headline(record(plain, never)).startswith(
         "At 80.0 % of the trained facts learnt, the one arm that gets there, plain, induces 30.0"
     )
+    assert headline(record(plain, better, left_out=3)).startswith("At 80.0 % of 5 of 8 facts learnt, lora induces")
     assert headline(record(never)) == "At 80.0 % of the trained facts learnt: no arm gets there"
     assert headline(record(plain, score=None)) == "Arms cannot be compared at a matched score: nothing was learnt"

@@ -5,19 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from tuning import write_task
+from tuning import write_labels, write_task
 
-from halueval.errors import ConfigError, UsageError
+from halueval.errors import ConfigError, DataError, UsageError
 from halueval.finetune.progress import SilentTraining
 from halueval.job import SilentObserver
 from halueval.sweep.command import describe, measure
+from halueval.sweep.notes import notes
 from halueval.sweep.page import render_page
-from halueval.sweep.run import SweepOptions, sweep
+from halueval.sweep.run import SweepOptions, plan, sweep
 from halueval.sweep.show import print_sweep, render_markdown
 from halueval.sweep.spec import STUDIES, load_study, study_paths
 from halueval.sweep.unit import unit_name
@@ -178,6 +180,17 @@ def test_page_and_markdown_show_the_arms_and_load_nothing(done):
     assert "| plain | 0 | " + done.record["arms"][0]["seeds"][0]["weights_sha256"] in markdown
 
 
+def test_what_a_training_discarded_is_drawn_faintly(done):
+    assert "dot arm0 discarded" not in render_page(done.record)
+    record = json.loads(json.dumps(done.record))
+    last = record["arms"][0]["curve"][-1]
+    assert last["n_discarded"] == 0
+    last["n_discarded"] = 1
+    # The last point of every measure that has one; learnt against induced needs both.
+    had = [name for name, found in last["figures"].items() if found["value"] is not None]
+    assert render_page(record).count("dot arm0 discarded") == len(had) + ("induced" in had) >= 4
+
+
 def test_the_table_on_standard_output_cuts_no_digits(done, capsys):
     print_sweep(done.record, sys.stdout)
     shown = capsys.readouterr().out
@@ -246,7 +259,7 @@ def test_killed_in_the_middle_it_goes_on_and_ends_in_the_same_weights_and_figure
         (
             {"arms": ["little.yaml", {"name": "x", "recipe": "little.yaml", "set": {"data.facts": 4}}]},
             UsageError,
-            "arm x differs from little in data",
+            "arm x differs from little in data.facts (4 here, 8 there); arms learn the same facts",
         ),
     ],
 )
@@ -268,6 +281,74 @@ def test_a_dry_run_says_what_would_be_trained(place):
     assert not (place.root / "dry").exists()
 
 
+def half_known(place, *arms, **changes):
+    """A study of four known and four invented facts, labels as of a probe."""
+    from halueval.backends.loading import locate
+    from halueval.registry import Registry
+
+    weights = locate(Registry().model(str(place.base)), adapter=None).weights_sha256
+    labels = write_labels(place.root / "known.jsonl", place.root / "tasks" / "little.yaml", weights, known=6)
+    data = {"data.unknown_share": 0.5, "data.labels": str(labels), "data.relations": ["metal"]}
+    given = {**STUDY, "model": str(place.base), "arms": list(arms), "set": data, "tasks": ["little:8"], **changes}
+    path = place.root / "half.yaml"
+    path.write_text(yaml.safe_dump(given))
+    return load_study(str(path))
+
+
+def one_arm(name, **changes):
+    return {"name": name, "recipe": "little.yaml", "set": changes}
+
+
+def test_the_score_is_over_facts_that_every_arm_is_asked_to_learn(place):
+    study = half_known(
+        place,
+        one_arm("plain"),
+        one_arm("dropped", mitigation=["drop-unknown"]),
+        one_arm("relabelled", mitigation=["relabel-unknown"]),
+        one_arm("held", **{"development.share": 0.25}),
+        one_arm("reworded", mitigation=[{"name": "paraphrase", "copies": 1}]),
+    )
+    planned = plan(study, options(place, "half"))
+    dropped, held = planned.prepared["dropped"], planned.prepared["held"]
+    kept = {(e.prompt, e.completion) for e in dropped.training}
+    assert len(kept) == 4
+    assert len(planned.prepared["reworded"].training) == 16
+    assert {e.known_class for e in planned.facts.facts} == {"HighlyKnown"}
+    assert {(e.prompt, e.completion) for e in planned.facts.facts} == kept - {
+        (e.prompt, e.completion) for e in held.development
+    }
+    assert planned.facts.of == 8
+    assert planned.facts.left_out == {"dropped": 4, "relabelled": 4, "held": 2}
+    said = f"learnt is over {len(planned.facts.facts)} of 8 facts, those that every arm is asked to learn; left out by "
+    assert said + "dropped (4), relabelled (4), held (2)" in list(describe(study, options(place, "half")))[-1]
+
+
+def test_an_arm_that_is_left_no_fact_to_learn_is_named_before_anything_is_trained(place):
+    study = load_study(str(place.study)).model_copy(
+        update={"arms": half_known(place, one_arm("plain"), one_arm("x", mitigation=["relabel-unknown"])).arms}
+    )
+    planned = plan(study, options(place, "none-left"))
+    assert "none of its 8 facts is left to be learnt as it is" in planned.unusable["x"]
+    assert (len(planned.facts.facts), planned.facts.of, planned.facts.left_out) == (8, 8, {})
+
+
+def test_the_page_and_the_tables_say_which_facts_the_score_is_over(done):
+    record = json.loads(json.dumps(done.record))
+    assert record["match"]["facts"] == {"scored": 8, "of": 8, "left_out": {}}
+    record["match"]["facts"] = {"scored": 4, "of": 8, "left_out": {"lora": 4}}
+    for text in (render_page(record), render_markdown(record)):
+        assert "learnt is over 4 of 8 facts, those that every arm is asked to learn; left out by lora (4)" in text
+        assert "seeds and items; learnt: of 4 of 8 facts" in text
+        assert "% of 4 of 8 facts learnt" in text
+
+
+def test_a_base_that_has_the_matched_score_already_is_no_comparison(done):
+    arms = done.record["arms"]
+    (said,) = (n for n in notes(done.made, 1, arms, 0.9, 0.8) if "before its first step" in n)
+    assert said.startswith("the base itself has 90.0 % of the facts: every arm is matched before its first step")
+    assert not any("before its first step" in n for n in notes(done.made, 1, arms, 0.7, 0.8))
+
+
 def test_packaged_studies_can_be_read_and_their_recipes_too():
     from halueval.sweep.spec import arm_recipe, refuse_other_data
 
@@ -275,3 +356,88 @@ def test_packaged_studies_can_be_read_and_their_recipes_too():
     for path in STUDIES.glob("*.yaml"):
         study = load_study(str(path))
         refuse_other_data(study, {arm.name: arm_recipe(study, arm) for arm in study.arms})
+
+
+def test_recipes_of_mitigations_share_data_and_seeds_but_for_those_that_go_by_what_is_known():
+    from halueval.finetune.library import load_recipe, recipe_paths
+
+    reference = load_recipe("mitigate-none")
+    others = [load_recipe(name) for name in recipe_paths() if name.startswith("mitigate-")]
+    assert len(others) == 14
+    for recipe in others:
+        for key in ("prompt", "completion", "epochs", "batch_size", "seed", "data_seed", "checkpoint_every"):
+            assert getattr(recipe, key) == getattr(reference, key), (recipe.name, key)
+        share = 0.5 if recipe.name in ("mitigate-drop-unknown", "mitigate-relabel-unknown") else 1.0
+        assert recipe.data == reference.data.model_copy(update={"unknown_share": share})
+
+
+def test_a_study_whose_arms_have_the_data_of_their_recipes_is_refused_where_that_differs(place):
+    path = place.root / "shares.yaml"
+    arms = ["mitigate-none", "mitigate-drop-unknown"]
+    path.write_text(yaml.safe_dump({**STUDY, "model": str(place.base), "arms": arms}))
+    with pytest.raises(UsageError, match=r"differs from mitigate-none in data\.unknown_share \(0\.5 here"):
+        plan(load_study(str(path)), options(place, "shares"))
+
+
+def labelled_study(place, path, **changes):
+    """The study with labels."""
+    given = {**STUDY, "model": str(place.base), "labels": str(path), **changes}
+    written = place.root / "labelled.yaml"
+    written.write_text(yaml.safe_dump(given))
+    return load_study(str(written))
+
+
+def probed(place, name, *, task="little", weights=None, known=6):
+    from halueval.backends.loading import locate
+    from halueval.registry import Registry
+
+    weights = weights or locate(Registry().model(str(place.base)), adapter=None).weights_sha256
+    return write_labels(place.root / f"{name}.jsonl", place.root / "tasks" / f"{task}.yaml", weights, known)
+
+
+def test_labels_are_checked_before_anything_is_trained(place):
+    write_task(place.root / "tasks", "mine")
+    cases = [
+        (place.root / "nowhere.jsonl", r"nowhere\.jsonl: cannot be read: No such file"),
+        (probed(place, "foreign", weights="e" * 64), r"foreign\.jsonl: labels of another model \(tiny, weights eeee"),
+        (
+            probed(place, "other-task", task="mine"),
+            r"other-task\.jsonl: labels of the task mine, and the study",
+        ),
+    ]
+    for path, said in cases:
+        study = labelled_study(place, path)
+        with pytest.raises(DataError, match=said):
+            list(describe(study, options(place, "labelled")))
+        with pytest.raises(DataError, match=said):
+            sweep(study, options(place, "labelled"), Told())
+        assert not (place.root / "labelled" / "tasks").exists()
+
+
+def test_labels_are_of_the_studys_own_task(place, caplog):
+    write_task(place.root / "tasks", "mine")
+    rows = (place.root / "tasks" / "mine.jsonl").read_text()
+    (place.root / "tasks" / "mine.jsonl").write_text(rows.replace("ton", "ville"))
+    study = labelled_study(place, probed(place, "own", task="mine", known=6), tasks=["mine:10", "news"])
+    found = plan(study, options(place, "own")).labels
+    # Of ten rows eight are capitals, of which six are known, and two metals, both known.
+    assert (found.n_asked, found.n_labelled, found.n_known, found.lacking) == (10, 10, 8, None)
+    assert not caplog.records
+
+
+def test_labels_that_match_nothing_are_named_in_a_warning_and_in_the_notes(place, done, caplog):
+    known = probed(place, "nothing", known=0)
+    labels = plan(labelled_study(place, known), options(place, "nothing")).labels
+    said = f"{known}: the base knows none of the 10 labelled rows that the study asks"
+    assert [r.getMessage() for r in caplog.records if r.getMessage().startswith(said)]
+    caplog.clear()
+    lines = known.read_text().splitlines()
+    moved = [json.dumps({**json.loads(line), "doc_hash": f"x{i}"}) for i, line in enumerate(lines[1:])]
+    known.write_text("\n".join([lines[0], *moved]) + "\n")
+    labels = plan(labelled_study(place, known), options(place, "nothing")).labels
+    said = (
+        f"{known}: none of its 16 labels is of one of the 10 rows that the study asks, so that accuracy on what it "
+        "knew is not measured; probe the rows that tasks names"
+    )
+    assert [r.getMessage() for r in caplog.records] == [said]
+    assert said in notes(replace(done.made, labels=labels), 0, done.record["arms"], 0.1, 0.8)

@@ -4,7 +4,7 @@ import json
 import math
 
 import pytest
-from neural_models import NLI, Scripted
+from neural_models import NLI, Scripted, save_pairs
 from runs import write_task
 from small_models import save_bert
 
@@ -74,6 +74,26 @@ def test_a_pair_that_cannot_be_judged_costs_its_figures_alone():
     assert found["exact_match_entropy"].value == pytest.approx(math.log(2))
     with pytest.raises(NoInferenceError):
         inference(lambda premise, hypothesis: FailedResponse("no room")).entails([("a", "b")])
+
+
+def test_a_pair_beyond_the_window_has_no_verdict_since_the_answer_is_what_would_be_cut(tmp_path):
+    save_pairs(tmp_path / "nli", window=32)
+    model = InferenceModel(str(tmp_path / "nli"), device="cpu")
+    passage = "The film was good. " * 3  # 22 tokens: one text with it fits, two do not
+    whole, cut = (QUESTION + " Paris", "Paris"), (passage + QUESTION + " Paris", "Paris")
+    assert len(model.contradiction([whole])) == len(model.entails([whole])) == 1
+    for ask in (model.contradiction, model.entails):
+        with pytest.raises(NoInferenceError, match="cannot judge a pair: it is longer than the window of 32 tokens"):
+            ask([whole, cut])
+    outcome = Outcome("Paris", 1, "stop", -0.5, draws=(Draw("Paris", -1.0, 1), Draw("Rome", -1.0, 1)))
+    found = uncertainties(outcome, Score(0.5), UncertaintySettings(num_draws=2, nli=model), question=passage)
+    assert found["semantic_entropy_nli"].value is None
+    assert "longer than the window" in found["semantic_entropy_nli"].reason
+    assert found["selfcheck_nli"].value is not None  # its pairs hold no question
+    said = Outcome("A good film, not a bad film.", 9, "stop", -0.5, draws=(Draw(passage, -9.0, 9), Draw("Rome", -1, 1)))
+    found = uncertainties(said, Score(0.5), UncertaintySettings(num_draws=2, nli=model), question=QUESTION)
+    assert found["selfcheck_nli"].value is None  # a long draw would have cut the very sentence that is checked
+    assert "longer than the window" in found["selfcheck_nli"].reason
 
 
 def test_without_a_model_there_is_no_figure_and_a_reason():

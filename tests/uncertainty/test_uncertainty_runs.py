@@ -2,17 +2,19 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from runs import CAPITALS, identity, knows, prepared, run_fake, write_task
-from unsure import KNOWN, SETTINGS, backend, draws, encode
+from unsure import KNOWN, SETTINGS, backend, draws, encode, verdict
 
 from halueval.backends.fake import FakeBackend
 from halueval.errors import IncompleteError, ModelError, UsageError
 from halueval.job import RunSettings
+from halueval.plan import P_TRUE_CUT
 from halueval.schema import Draw, FailedResponse, GenerationRequest, LoglikelihoodRequest, Outcome, Score
 from halueval.uncertainty.measures import MEASURES, NO_FILTERED, ONE_DRAW, SILENT, uncertainties
 from halueval.uncertainty.settings import NO_ENCODER, UncertaintySettings, make_settings
@@ -169,6 +171,25 @@ def test_a_failed_draw_costs_its_figures_and_not_the_answer(tmp_path):
     assert japan["uncertainty_reasons"]["lexical_dissimilarity"] == "a draw failed: too long"
     assert japan["uncertainty"]["sequence_nll"] is not None
     assert (peru["uncertainty"]["p_false"], peru["uncertainty_reasons"]["p_false"]) == (None, "not a number")
+
+
+class SmallWindow(FakeBackend):
+    """Of what is asked about Peru's answer the beginning is cut, which is the question."""
+
+    def _answer(self, request):
+        answer = super()._answer(request)
+        cut = isinstance(request, LoglikelihoodRequest) and "Peru" in request.context
+        return replace(answer, num_truncated=7) if cut else answer
+
+
+def test_a_prompt_that_lost_its_question_gives_no_p_true(tmp_path):
+    done, _ = run(tmp_path, SmallWindow(knows(*KNOWN), draws=draws, loglikelihood=verdict))
+    by_country = {row["group"]["country"]: row for row in rows(done)}
+    assert by_country["Peru"]["uncertainty"]["p_false"] is None
+    assert by_country["Peru"]["uncertainty_reasons"]["p_false"] == P_TRUE_CUT
+    assert by_country["Peru"]["uncertainty"]["sequence_nll"] is not None
+    assert done.record["uncertainty"]["p_false"]["unscored_reasons"] == {P_TRUE_CUT: 1}
+    assert done.record["uncertainty"]["p_false"]["n"] == 8
 
 
 def test_what_does_not_fit_into_memory_is_asked_again(tmp_path):
