@@ -50,6 +50,7 @@ class Training:
 
         with _quiet():
             classes = self._classes()
+            self.new_head = classes != head_classes(self.located.directory)
             model, tokenizer = load_trainable(
                 self.located,
                 self.recipe,
@@ -232,6 +233,7 @@ class Training:
                 "target_tokens": self.target_tokens,
                 "development_examples": len(prepared.development),
                 "evaluate": list(recipe.evaluate),
+                "new_head": recipe.architecture == "classifier" and self.new_head,
                 "overlapping": prepared.overlapping,
                 "losses": losses,
                 "development_losses": _development(state.log_history),

@@ -48,6 +48,24 @@ def test_noise_reaches_the_predictions(loaded, inputs):
     assert torch.equal(loaded.eval()(**inputs).logits, plain)
 
 
+def test_noise_reaches_the_predictions_of_adapters_too(models):
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForSeq2SeqLM
+
+    model = get_peft_model(
+        AutoModelForSeq2SeqLM.from_pretrained(models("t5")), LoraConfig(task_type="SEQ_2_SEQ_LM", r=2)
+    )
+    given = {"input_ids": torch.tensor([[7, 8, 9]]), "decoder_input_ids": torch.tensor([[0, 7]])}
+    plain = model.eval()(**given).logits
+    Neftune(NoiseSettings(alpha=5.0)).prepare_model(model)
+    model.train()
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    assert not torch.allclose(model(**given).logits, plain)
+    assert torch.equal(model.eval()(**given).logits, plain)
+
+
 def test_r3f_finds_predictions_that_moved(loaded, inputs):
     arm = R3F(R3FSettings(weight=1.0, scale=0.5))
     found = arm.loss(loaded, inputs, loaded(**inputs), torch.tensor(0.0), num_items=None)

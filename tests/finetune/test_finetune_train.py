@@ -190,6 +190,7 @@ def test_a_classifier_learns_with_its_own_head_or_a_new_one(place, models, class
     made = finetune(recipe, str(models("bert")), place.root / "head", registry=place.registry)
     losses = [loss for _, loss in made.document["losses"]]
     assert made.loss < losses[0] / 2
+    assert made.document["new_head"] == ("zebra" in classes)
     task = place.root / "heads.yaml"
     listed = json.dumps(list(classes))
     task.write_text(

@@ -281,6 +281,13 @@ def test_a_run_finds_the_classes_of_its_model_or_its_base_and_says_so(tmp_path, 
     assert (again.run_id, "group.known_class" in again.samples) == (before.run_id, False)
 
 
+def test_labels_are_named_or_not_wanted(tmp_path):
+    both = ["--known-class", str(tmp_path / "labels.jsonl"), "--no-known-class"]
+    made = CliRunner().invoke(cli, ["run", "-m", "smollm2-135m-instruct", "-t", "facts_qa", *both])
+    assert isinstance(made.exception, UsageError)
+    assert "leave one out" in str(made.exception)
+
+
 def test_labels_of_a_model_that_is_no_base_are_refused_when_named(tmp_path):
     task = write_task(tmp_path, num_fewshot=2)
     labels = probe(task, settings(tmp_path / "out"), model=identity(name="base", weights_sha256="b")).directory
