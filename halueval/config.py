@@ -255,6 +255,7 @@ class Lineage(_Strict):
         method: full or lora.
         mitigation: names of the mitigations.
         base_weights_sha256: digest of the weights that training began with.
+        base_adapter_sha256: digest of the adapter that was on them, None where there was none.
         versions: of torch, transformers, trl and peft.
     """
 
@@ -266,6 +267,7 @@ class Lineage(_Strict):
     method: Literal["full", "lora"]
     mitigation: list[str] = []
     base_weights_sha256: Sha256
+    base_adapter_sha256: Sha256 | None = None
     versions: dict[str, str] = {}
 
 

@@ -18,7 +18,11 @@ from halueval.uncertainty.settings import UncertaintySettings
 
 @dataclass(frozen=True, slots=True)
 class RunSettings:
-    """What a user chooses for a run; defaults as on the command line."""
+    """What a user chooses for a run; defaults as on the command line.
+
+    `known_class` names labels of a probe; with `find_known_class` those under the output are taken where none are named
+    (the command line does so, unless it is told `--no-known-class`).
+    """
 
     output: Path = Path("results")
     device: str = "auto"
@@ -35,6 +39,7 @@ class RunSettings:
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
     known_class: Path | None = None
+    find_known_class: bool = False
 
 
 class Observer(Protocol):

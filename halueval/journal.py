@@ -7,6 +7,7 @@ batches, so its numbers equal those of a run that was never interrupted, to the 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -208,8 +209,13 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 @contextmanager
 def writing_to(path: Path, *, error_type: type[HaluevalError] = UsageError) -> Iterator[None]:
-    """Turn an operating-system error of writing into one clear line naming the path."""
+    """Turn an operating-system error of writing into one clear line naming the path.
+
+    A full disk is no bad input, but a reason to make room and go on: it is an IncompleteError always.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise IncompleteError(f"{path}: cannot be written: {error.strerror}; make room, and repeat") from error
         raise error_type(f"{path}: cannot be written: {error.strerror or error}") from error

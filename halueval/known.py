@@ -11,13 +11,12 @@ A file of labels is JSON lines. The first says whose labels they are (`LabelHead
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from halueval.errors import DataError
-from halueval.schema import Sample, canonical_json, sha256_text
 
 KnownClass = Literal["HighlyKnown", "MaybeKnown", "WeaklyKnown", "Unknown"]
 KNOWN_CLASSES: tuple[KnownClass, ...] = get_args(KnownClass)
@@ -71,6 +70,10 @@ class LabelHeader:
     task_hash: str
     data_sha256: str
     settings: Mapping[str, Any]
+
+    def are_of(self, weights_sha256: str, adapter_sha256: str | None) -> bool:
+        """Whether the labels are those of a model: of its weights, and of its adapter or its having none."""
+        return (self.weights_sha256, self.adapter_sha256) == (weights_sha256, adapter_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,45 +182,21 @@ def find_labels(task_directory: Path, weights_sha256: str, adapter_sha256: str |
     Raises:
         DataError: a file of labels that is broken.
     """
-    found = []
-    for path in sorted(task_directory.glob(f"{PROBE_PREFIX}*/{LABELS_FILE}")):
-        header, facts = read_labels(path)
-        if (header.weights_sha256, header.adapter_sha256, header.data_sha256) == (
-            weights_sha256,
-            adapter_sha256,
-            data_sha256,
-        ):
-            found.append((len(facts), path))
-    return max(found)[1] if found else None
+    return largest(
+        task_directory.glob(f"{PROBE_PREFIX}*/{LABELS_FILE}"),
+        lambda header: header.are_of(weights_sha256, adapter_sha256) and header.data_sha256 == data_sha256,
+    )
 
 
-def with_known_class(samples: Sequence[Sample], path: Path, task: str, data_sha256: str) -> tuple[list[Sample], str]:
-    """Samples with the class of their fact as a stratum.
-
-    The labels may be those of another model than the one that is run: of the base of a fine-tuned one they say what it
-    knew before.
-
-    Args:
-        samples: of a task.
-        path: file of labels.
-        task: name of the task.
-        data_sha256: of its data.
-
-    Returns:
-        The samples, those without a label as `not probed`, and a digest of the labels for the run's identity.
+def largest(paths: Iterable[Path], wanted: Callable[[LabelHeader], bool]) -> Path | None:
+    """The file with the most facts, then the last by name, among those whose head is wanted; None where none is.
 
     Raises:
-        DataError: a broken file, or labels of another task or other data.
+        DataError: a file of labels that is broken.
     """
-    header, facts = read_labels(path)
-    if (header.task, header.data_sha256) != (task, data_sha256):
-        what = "other data" if header.task == task else f"the task {header.task}"
-        raise DataError(
-            f"--known-class {path}: labels of {what}, and the run is of {task}; probe it with halueval probe"
-        )
-    classes = {fact.doc_hash: fact.known_class for fact in facts}
-    out = [
-        replace(sample, group={**sample.group, STRATUM: classes.get(sample.doc_hash, "not probed")})
-        for sample in samples
-    ]
-    return out, sha256_text(canonical_json({"weights_sha256": header.weights_sha256, "classes": classes}))
+    found = []
+    for path in sorted(paths):
+        header, facts = read_labels(path)
+        if wanted(header):
+            found.append((len(facts), path))
+    return max(found)[1] if found else None

@@ -28,7 +28,7 @@ from halueval.followup import follow_up, with_uncertainty
 from halueval.inference import infer
 from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
 from halueval.journal import Journal, request_key
-from halueval.known import with_known_class
+from halueval.labelled import labels_for, with_known_class
 from halueval.prompt import build_samples
 from halueval.record import run_record, sample_row
 from halueval.registry import task_hash
@@ -70,9 +70,6 @@ def prepare(
         limit=settings.limit,
         calibration="none" if model.architecture == "classifier" else settings.calibration,
     )
-    labels = None
-    if settings.known_class is not None:
-        samples, labels = with_known_class(samples, settings.known_class, task.task, data.sha256)
     plan.check_calibration(task, samples, model.architecture, settings.calibration)
     needs = plan.union_of_needs(scorers)
     requests: dict[str, Request] = {}
@@ -95,10 +92,13 @@ def prepare(
     identity, responses_id = _identity(task, data, scorers, model, settings, num_fewshot, keys)
     if checks:
         identity["checks"] = checks
-    if labels is not None:  # left out, it leaves the identity of runs without it as it was
-        identity["known_class_sha256"] = labels
-    run_id = sha256_text(canonical_json(identity))[:12]
     home = settings.output / model.name / task.task
+    run_id = _run_id(identity)
+    stored = (home / run_id / RUN_FILE).is_file()
+    labels = labels_for(model, task.task, data.sha256, settings, stored=stored)
+    if labels is not None:  # left out, it leaves the identity of runs without it as it was
+        samples, identity["known_class_sha256"] = with_known_class(samples, labels, model, task.task, data.sha256)
+        run_id = _run_id(identity)
     return Prepared(
         task=task,
         data=data,
@@ -115,6 +115,10 @@ def prepare(
         calibration=settings.calibration,
         lacking=lacking,
     )
+
+
+def _run_id(identity: Mapping[str, Any]) -> str:
+    return sha256_text(canonical_json(identity))[:12]
 
 
 def _identity(

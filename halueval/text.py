@@ -53,6 +53,11 @@ def is_cjk(language: str) -> bool:
     return primary_language(language) in _CJK_TAGS
 
 
+def holds_cjk(text: str) -> bool:
+    """Whether a text has a character that stands alone in CJK languages."""
+    return _CJK_CHAR.search(text) is not None
+
+
 def is_english(language: str) -> bool:
     """Whether SQuAD's official normalisation holds for the language."""
     return primary_language(language) in _ENGLISH_TAGS

@@ -71,7 +71,7 @@ class LocatedModel:
             name=display_name(self.spec, self.adapter if self.beside_card else None),
             source=self.source,
             base=self.spec.base,
-            lineage=None if self.spec.lineage is None else self.spec.lineage.model_dump(mode="json"),
+            lineage=None if self.spec.lineage is None else self.spec.lineage.model_dump(mode="json", exclude_none=True),
         )
 
 

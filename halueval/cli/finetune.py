@@ -115,10 +115,12 @@ def _tell(record: FinetuneRecord, recipe: Recipe, base: str) -> None:
     click.echo(f"weights (sha256 {record.weights_sha256[:12]}…), model card and training examples are in {where}")
     task, _, rows = (recipe.evaluate[0] if recipe.evaluate else "facts_qa").partition(":")
     click.echo("next:")
-    click.echo(
-        f"  halueval run --model {shlex.quote(base)} --model {where} --task {shlex.quote(task)} --limit {rows or 300}"
-    )
-    click.echo(f"  halueval diff {shlex.quote(record.base)} {shlex.quote(record.name)}")
+    # A base without a head cannot be run.
+    headless = record.document.get("new_head", False)
+    models = "" if headless else f"--model {shlex.quote(base)} "
+    click.echo(f"  halueval run {models}--model {where} --task {shlex.quote(task)} --limit {rows or 300}")
+    if not headless:
+        click.echo(f"  halueval diff {shlex.quote(record.base)} {shlex.quote(record.name)}")
 
 
 def _list(include_paths: tuple[Path, ...]) -> None:

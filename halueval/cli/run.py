@@ -62,8 +62,10 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     "--known-class",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Labels of `halueval probe`, of this model or its base, as a stratum of the samples.",
+    help="Labels of `halueval probe`, of this model or its base, as a stratum of the samples [default: those found "
+    "under --output].",
 )
+@click.option("--no-known-class", is_flag=True, help="Look for no labels.")
 @shared.include_path("Directory with further tasks and models. Repeatable.")
 @click.option(
     "--predict-only",
@@ -110,6 +112,8 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         raise UsageError(
             "--num-draws, --draw-temperature and --uncertainty-nli need --uncertainty, which draws further answers"
         )
+    if given["no_known_class"] and given["known_class"] is not None:
+        raise UsageError("--known-class names labels, and --no-known-class wants none; leave one out")
     settings = RunSettings(
         output=given["output"],
         limit=given["limit"],
@@ -122,6 +126,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         fresh=given["fresh"],
         calibration=given["calibration"],
         known_class=given["known_class"],
+        find_known_class=not given["no_known_class"],
     )
     finished = []
     try:

@@ -23,7 +23,8 @@ def with_known_class(
     Args:
         base: run of the base.
         pairs: key and strata of each pair.
-        path: file of labels; None looks beside the base's run.
+        path: file of labels, which takes the place of classes that the run holds; None looks beside the base's run
+            where it holds none.
 
     Returns:
         Strata of each pair, and what to tell the reader.
@@ -32,20 +33,24 @@ def with_known_class(
         DataError: a file that is broken, or of other weights than the base's.
     """
     groups = [group for _, group in pairs]
-    if any(STRATUM in group for group in groups):
+    if path is None and any(STRATUM in group for group in groups):
         return groups, []
     model, data = base.record["model"], base.record["identity"]["data_sha256"]
     found = path or find_labels(base.path.parent, model["weights_sha256"], model["adapter_sha256"], data)
     if found is None:
         return groups, []
     header, facts = read_labels(found)
-    if (header.weights_sha256, header.adapter_sha256) != (model["weights_sha256"], model["adapter_sha256"]):
+    if not header.are_of(model["weights_sha256"], model["adapter_sha256"]):
         raise DataError(
             f"{found}: labels of {header.model} ({header.weights_sha256[:12]}), and the base is {model['name']} "
             f"({model['weights_sha256'][:12]}); make its own with halueval probe"
         )
     classes = {fact.doc_hash: fact.known_class for fact in facts}
-    out = [{**group, STRATUM: classes[key[0]]} if key[0] in classes else group for key, group in pairs]
+    groups = [{name: value for name, value in group.items() if name != STRATUM} for group in groups]
+    out = [
+        {**group, STRATUM: classes[key[0]]} if key[0] in classes else group
+        for (key, _), group in zip(pairs, groups, strict=True)
+    ]
     labelled = sum(key[0] in classes for key, _ in pairs)
     if not labelled:
         return groups, [f"the labels of {found.parent.name} are of other facts; no breakdown by {STRATUM}"]

@@ -28,6 +28,7 @@ def model_card(prepared: Prepared, name: str, step: int) -> dict[str, Any]:
     """
     spec, recipe = prepared.located.spec, prepared.recipe
     lora = recipe.method == "lora"
+    base_adapter = prepared.located.identity("float32").adapter_sha256
     card: dict[str, Any] = {
         "name": name,
         "about": f"{spec.name} fine-tuned by halueval, recipe {recipe.name}, step {step}.",
@@ -48,6 +49,7 @@ def model_card(prepared: Prepared, name: str, step: int) -> dict[str, Any]:
             "method": recipe.method,
             "mitigation": [mitigation.name for mitigation in recipe.mitigation],
             "base_weights_sha256": prepared.located.weights_sha256,
+            **({} if base_adapter is None else {"base_adapter_sha256": base_adapter}),
             "versions": versions(),
         },
     }

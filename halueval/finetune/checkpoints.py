@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class CheckpointStore:
         card: model card of a step.
         weights_bytes: size of the weights on disk, roughly.
         state_bytes: size of what resuming needs, roughly.
+        settled: whether the newest is known to be good, so that older ones were dropped; see `settle`.
     """
 
     output: Path
@@ -36,6 +38,7 @@ class CheckpointStore:
     card: Callable[[int], Mapping[str, Any]]
     weights_bytes: int = 0
     state_bytes: int = 0
+    settled: bool = False
 
     @property
     def root(self) -> Path:
@@ -90,54 +93,86 @@ class CheckpointStore:
             f"alone), and the same command {onward}"
         )
 
-    def save(self, step: int, write: Callable[[Path], None], *, best: int | None) -> None:
-        """Write a checkpoint under another name, see it on disk, rename it; then drop what is no longer needed.
+    def no_final(self, why: str) -> IncompleteError:
+        """The error where what stands at the top of the output directory cannot be written."""
+        kept = self.resumable()
+        onward = "starts over" if kept is None else f"goes on from step {kept}"
+        return IncompleteError(
+            f"{self.output}: the weights cannot be written: {why}; make room, and the same command {onward}"
+        )
+
+    def save(self, step: int, write: Callable[[Path], None]) -> None:
+        """Write a checkpoint under another name, see it on disk, rename it; older ones stay until `settle`.
 
         Args:
             step: steps done.
             write: writes weights and state into a directory.
-            best: step that is kept however old it is.
 
         Raises:
             IncompleteError: it could not be written; older checkpoints are as they were.
         """
-        from safetensors import SafetensorError
-
         self.require_space(step)
         partial = self.root / f".step-{step}.partial"
         try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            write(partial)
-            write_card(partial, self.card(step))
-            sync(partial)
-            shutil.rmtree(self.path(step), ignore_errors=True)
-            os.replace(partial, self.path(step))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            # torch and safetensors have errors of their own for a disk that is full.
-            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-            raise self._no_space(step, reason) from error
+            with told_in_one_line(lambda why: self._no_space(step, why)):
+                shutil.rmtree(partial, ignore_errors=True)
+                partial.mkdir(parents=True)
+                write(partial)
+                write_card(partial, self.card(step))
+                sync(partial)
+                shutil.rmtree(self.path(step), ignore_errors=True)
+                os.replace(partial, self.path(step))
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        self._drop(step, best)
+        self.settled = False
 
-    def _drop(self, newest: int, best: int | None) -> None:
+    def settle(self, best: int | None) -> None:
+        """Drop what is not needed beside the newest checkpoint, now that a loss has shown its weights to be good.
+
+        Args:
+            best: step that is kept however old it is.
+        """
         steps = self.steps()
-        kept = set(steps) if self.keep is None else {*steps[-self.keep :], newest, best}
+        if self.settled or not steps:
+            return
+        kept = set(steps) if self.keep is None else {*steps[-self.keep :], best}
         for step in steps:
             if step not in kept:
                 shutil.rmtree(self.path(step), ignore_errors=True)
-            elif step != newest:
+            elif step != steps[-1]:
                 for name in STATE_FILES:
                     (self.path(step) / name).unlink(missing_ok=True)
+        self.settled = True
 
-    def finish(self) -> None:
+    def discard(self, step: int) -> None:
+        """Drop the checkpoint of a step, if there is one, whose weights have turned out to be broken."""
+        shutil.rmtree(self.path(step), ignore_errors=True)
+
+    def finish(self, best: int | None) -> None:
         """Drop what only resuming needs, and what was left of a killed process."""
+        self.settle(best)
         for path in self.root.glob(".step-*.partial") if self.root.is_dir() else []:
             shutil.rmtree(path, ignore_errors=True)
         for step in self.steps():
             for name in STATE_FILES:
                 (self.path(step) / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def told_in_one_line(error: Callable[[str], IncompleteError]) -> Iterator[None]:
+    """Turn what torch, safetensors and the system raise where a file cannot be written into an error of ours.
+
+    Args:
+        error: makes it from the reason.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as failed:
+        # torch and safetensors have errors of their own for a disk that is full.
+        reason = str(failed).strip().splitlines()[0] if str(failed).strip() else type(failed).__name__
+        raise error(reason) from failed
 
 
 def _size(count: int) -> str:

@@ -40,6 +40,7 @@ class DataContext:
         base_weights_sha256: digest of its weights, which probe labels must be of.
         protected: what will be evaluated and is left out of draws from a task.
         directory: relative paths of the recipe start from it.
+        base_adapter_sha256: digest of its adapter, None without one.
     """
 
     registry: Registry
@@ -47,6 +48,7 @@ class DataContext:
     base_weights_sha256: str
     protected: Protected
     directory: Path
+    base_adapter_sha256: str | None = None
 
 
 def build_examples(recipe: Recipe, context: DataContext) -> list[Example]:
@@ -132,10 +134,7 @@ def _new_knowledge(recipe: Recipe, data: NewKnowledge, context: DataContext) -> 
     num_known = data.facts - num_unknown
     labels: dict[str, KnownClass] = {}
     if num_known or not data.invented:
-        path = None if data.labels is None else _beside(data.labels, context.directory)
-        labels = labels_of(
-            path, base_weights_sha256=context.base_weights_sha256, model=context.base_name, task=task.task
-        )
+        labels = _labels(data, task, context)
     free = [_fact(s, task, recipe, data.relation_column, labels.get(s.doc_hash)) for s in samples]
     free = [example for example in free if context.protected.task_of(example) is None]
     known = [example for example in free if example.known_class in data.known_classes]
@@ -146,6 +145,16 @@ def _new_knowledge(recipe: Recipe, data: NewKnowledge, context: DataContext) -> 
         unknown = [example for example in free if example.known_class == "Unknown"]
         drawn += _stratified(unknown, num_unknown, recipe.data_seed, f"{task.task}: facts that the model does not know")
     return drawn
+
+
+def _labels(data: NewKnowledge | TaskRows, task: TaskSpec, context: DataContext) -> dict[str, KnownClass]:
+    return labels_of(
+        None if data.labels is None else _beside(data.labels, context.directory),
+        base_weights_sha256=context.base_weights_sha256,
+        base_adapter_sha256=context.base_adapter_sha256,
+        model=context.base_name,
+        task=task.task,
+    )
 
 
 def _wanted(sample: Sample, column: str | None, values: Sequence[str]) -> bool:
@@ -235,10 +244,7 @@ def _task_rows(recipe: Recipe, data: TaskRows, context: DataContext) -> list[Exa
         _need_answers(task)
         labels: dict[str, KnownClass] = {}
         if data.known_classes:
-            path = None if data.labels is None else _beside(data.labels, context.directory)
-            labels = labels_of(
-                path, base_weights_sha256=context.base_weights_sha256, model=context.base_name, task=task.task
-            )
+            labels = _labels(data, task, context)
         made = [_fact(s, task, recipe, data.relation_column, labels.get(s.doc_hash)) for s in samples]
         examples = [e for e in made if not data.known_classes or e.known_class in data.known_classes]
     free = [example for example in examples if context.protected.task_of(example) is None]

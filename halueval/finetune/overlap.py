@@ -12,10 +12,10 @@ from halueval.finetune.examples import Example
 from halueval.prompt import build_samples
 from halueval.registry import Registry
 from halueval.schema import Sample
-from halueval.text import normalize_answer, tokens
+from halueval.text import holds_cjk, tokens
 
 MIN_WORDS = 4
-"""Shorter questions ("Who?") stand in many prompts by chance; they are only compared whole."""
+"""Shorter questions ("Who?") stand in many prompts by chance and are compared whole. A CJK character is a word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Evaluation:
     task: str
     limit: int | None
     samples: Sequence[Sample]
+    language: str = "en"
 
 
 def read_evaluations(names: Iterable[str], registry: Registry) -> list[Evaluation]:
@@ -49,12 +50,8 @@ def read_evaluations(names: Iterable[str], registry: Registry) -> list[Evaluatio
             if (task.task, limit) not in found:
                 data = load_data(task, base=task.directory or Path())
                 samples = build_samples(task, data, num_fewshot=0, seed=0, limit=limit)
-                found[task.task, limit] = Evaluation(task.task, limit, samples)
+                found[task.task, limit] = Evaluation(task.task, limit, samples, task.language)
     return list(found.values())
-
-
-def _normalised(text: str) -> str:
-    return normalize_answer(text)
 
 
 def _texts(sample: Sample) -> Iterable[str]:
@@ -69,8 +66,39 @@ def _texts(sample: Sample) -> Iterable[str]:
             yield sample.doc[column]
 
 
+class _Texts:
+    """Texts of one language, found whole or inside longer ones; each with the name of what holds it."""
+
+    def __init__(self, language: str) -> None:
+        self.language = language
+        self._names: dict[str, str] = {}
+        # By its first words, the lengths of the texts that begin with them: one look-up a word of a prompt.
+        self._starts: dict[str, set[int]] = {}
+
+    def add(self, text: str, name: str) -> None:
+        words = tokens(text, self.language)
+        if words:
+            self._names.setdefault(" ".join(words), name)
+        if len(words) >= MIN_WORDS:
+            self._starts.setdefault(" ".join(words[:MIN_WORDS]), set()).add(len(words))
+
+    def equal(self, text: str) -> str | None:
+        return self._names.get(" ".join(tokens(text, self.language)))
+
+    def inside(self, text: str) -> str | None:
+        words = tokens(text, self.language)
+        for start in range(len(words) - MIN_WORDS + 1):
+            for length in self._starts.get(" ".join(words[start : start + MIN_WORDS]), ()):
+                found = self._names.get(" ".join(words[start : start + length]))
+                if found is not None:
+                    return found
+        return None
+
+
 class Protected:
     """What must not be trained on.
+
+    Words are those of the task's language, and CJK characters wherever they stand.
 
     Args:
         evaluations: the tasks that the model will be evaluated on.
@@ -79,36 +107,31 @@ class Protected:
 
     def __init__(self, evaluations: Sequence[Evaluation], others: Sequence[tuple[str, str]] = ()) -> None:
         self._doc_hashes: dict[str, str] = {}
-        self._texts: dict[str, str] = {}
+        self._languages: dict[str, _Texts] = {}
         for evaluation in evaluations:
             for sample in evaluation.samples:
                 self._doc_hashes.setdefault(sample.doc_hash, evaluation.task)
                 for text in _texts(sample):
-                    self._texts.setdefault(_normalised(text), evaluation.task)
+                    self._add(text, evaluation.task, evaluation.language)
         for name, text in others:
-            self._texts.setdefault(_normalised(text), name)
-        self._texts.pop("", None)
-        # By its first words, the lengths of the texts that begin with them: one look-up a word of a prompt.
-        self._starts: dict[str, set[int]] = {}
-        for key in self._texts:
-            words = key.split(" ")
-            if len(words) >= MIN_WORDS:
-                self._starts.setdefault(" ".join(words[:MIN_WORDS]), set()).add(len(words))
+            self._add(text, name, "en")
+
+    def _add(self, text: str, name: str, language: str) -> None:
+        for one in dict.fromkeys([language, "zh"] if holds_cjk(text) else [language]):
+            self._languages.setdefault(one, _Texts(one)).add(text, name)
 
     def task_of(self, example: Example) -> str | None:
         """The task that holds an example's row, question or prompt, the question also inside a longer prompt."""
         if example.doc_hash in self._doc_hashes:
             return self._doc_hashes[example.doc_hash]
-        for text in (example.question, example.prompt, example.text_pair or "", _whole(example)):
-            key = _normalised(text)
-            if key in self._texts:
-                return self._texts[key]
-        words = tokens(example.prompt)
-        for start in range(len(words) - MIN_WORDS + 1):
-            for length in self._starts.get(" ".join(words[start : start + MIN_WORDS]), ()):
-                inside = " ".join(words[start : start + length])
-                if inside in self._texts:
-                    return self._texts[inside]
+        for known in self._languages.values():
+            for text in (example.question, example.prompt, example.text_pair or "", _whole(example)):
+                found = known.equal(text)
+                if found is not None:
+                    return found
+            found = known.inside(example.prompt)
+            if found is not None:
+                return found
         return None
 
 
@@ -122,8 +145,8 @@ def check_overlap(examples: Sequence[Example], protected: Protected) -> list[tup
     return [(example, task) for example, task in found if task is not None]
 
 
-def refuse_overlap(overlapping: Sequence[tuple[Example, str]], total: int) -> None:
-    """Raise where there is any.
+def refuse_overlap(overlapping: Sequence[tuple[Example, str]], total: int, part: str = "training") -> None:
+    """Raise where there is any; `part` is what the examples are for: weights are chosen by the development part.
 
     Raises:
         DataError: names the first, how many there are, and the way out.
@@ -133,6 +156,6 @@ def refuse_overlap(overlapping: Sequence[tuple[Example, str]], total: int) -> No
     example, task = overlapping[0]
     text = " ".join((example.question or example.prompt or example.completion).split())
     raise DataError(
-        f"{len(overlapping)} of {total} training examples are also evaluated: {text[:60]!r} is in {task}; evaluate "
+        f"{len(overlapping)} of {total} {part} examples are also evaluated: {text[:60]!r} is in {task}; evaluate "
         "other rows (evaluate: [TASK:ROWS] leaves the rest for training), drop them, or pass --allow-overlap"
     )

@@ -24,7 +24,11 @@ from halueval.source import Progress
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Everything that is known before a model is loaded; `facts` are the training examples before mitigations."""
+    """Everything that is known before a model is loaded.
+
+    `facts` are the training examples before mitigations; `overlapping` counts examples for training and development
+    that are evaluated too.
+    """
 
     recipe: Recipe
     located: LocatedModel
@@ -88,15 +92,19 @@ def prepare(
     directory = recipe.directory or Path()
     # Rows that are evaluated are left out of draws unless overlap is wanted.
     drawn_from = Protected([]) if allow_overlap else protected
-    context = DataContext(registry, spec.name, located.weights_sha256, drawn_from, directory)
+    base = located.identity("float32")
+    context = DataContext(
+        registry, spec.name, base.weights_sha256, drawn_from, directory, base_adapter_sha256=base.adapter_sha256
+    )
     examples = build_examples(recipe, context)
     facts, development = split_development(examples, recipe, directory)
     training = prepare_data(arms, facts, recipe, context)
     if not training:
         raise DataError(f"recipe {recipe.name}: its mitigations leave no training examples")
-    overlapping = check_overlap(training, protected)
+    overlapping, chosen_by = check_overlap(training, protected), check_overlap(development, protected)
     if not allow_overlap:
         refuse_overlap(overlapping, len(training))
+        refuse_overlap(chosen_by, len(development), "development")
         refuse_overlap(check_overlap(training, _held_back(development)), len(training))
     return Prepared(
         recipe=recipe,
@@ -104,7 +112,7 @@ def prepare(
         facts=facts,
         training=training,
         development=development,
-        overlapping=len(overlapping),
+        overlapping=len(overlapping) + len(chosen_by),
         arms=arms,
         device=resolve_device(device),
         seed=recipe.seed if seed is None else seed,

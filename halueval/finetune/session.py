@@ -16,13 +16,21 @@ from halueval.backends.texts import Texts
 from halueval.errors import ModelError, TrainingError
 from halueval.finetune.arguments import training_arguments
 from halueval.finetune.card import VERSIONED, model_card, versions
-from halueval.finetune.checkpoints import LOG_FILE, STATE_FILES, CheckpointStore
+from halueval.finetune.checkpoints import LOG_FILE, STATE_FILES, CheckpointStore, told_in_one_line
 from halueval.finetune.encode import Features, encode_examples, num_target_tokens
 from halueval.finetune.examples import Example, counts, examples_sha256
 from halueval.finetune.prepare import Prepared
 from halueval.finetune.progress import TrainingProgress
 from halueval.finetune.record import Checkpoint, FinetuneRecord, write_card
-from halueval.finetune.weights import head_classes, load_trainable, save_weights, state_bytes, trained_sha256
+from halueval.finetune.weights import (
+    BrokenWeightsError,
+    head_classes,
+    load_trainable,
+    require_finite,
+    save_weights,
+    state_bytes,
+    trained_sha256,
+)
 from halueval.registry import MODEL_CARD, safe_name
 
 
@@ -40,10 +48,9 @@ class Training:
         _require_packages()
         import torch
 
-        from halueval.finetune.trainers import best_step
-
         with _quiet():
             classes = self._classes()
+            self.new_head = classes != head_classes(self.located.directory)
             model, tokenizer = load_trainable(
                 self.located,
                 self.recipe,
@@ -58,19 +65,39 @@ class Training:
             resumed = store.resumable()
             self.progress.begin(self.name, trainer.args.max_steps, resumed or 0)
             try:
-                trainer.train(resume_from_checkpoint=None if resumed is None else str(store.path(resumed)))
+                self._train(trainer, conductor, store, resumed)
             except torch.OutOfMemoryError as error:
                 raise TrainingError(
                     f"out of memory on {self.prepared.device}: lower batch_size and raise gradient_accumulation by the "
                     "same factor, or take method: lora"
                 ) from error
             except TrainingError as error:
+                if isinstance(error, BrokenWeightsError):
+                    store.discard(trainer.state.global_step)
                 raise TrainingError(f"{error}; {_last_good(store)}; try a lower learning_rate") from error
             finally:
                 self.progress.end()
-            best = best_step(trainer.state.log_history) if self.recipe.early_stopping else None
+            best = self._best(trainer.state)
             self._write_final(model, store, best)
         return self._record(trainer.state, conductor, store, best, time.perf_counter() - started)
+
+    def _train(self, trainer: Any, conductor: Any, store: CheckpointStore, resumed: int | None) -> None:
+        """Train from the start or a checkpoint, unless training was stopped early at that very checkpoint."""
+        from halueval.finetune.trainers import out_of_patience, read_state
+
+        if resumed is not None:
+            state, stop = read_state(store.path(resumed)), self.recipe.early_stopping
+            if out_of_patience(state.log_history, stop.patience if stop else None):
+                trainer.state, conductor.stopped_early = state, True
+                return
+        trainer.train(resume_from_checkpoint=None if resumed is None else str(store.path(resumed)))
+        require_finite(trainer.model, trainer.state.global_step)
+
+    def _best(self, state: Any) -> int | None:
+        """Step whose weights are the best so far, where the recipe chooses by the development part."""
+        from halueval.finetune.trainers import best_step
+
+        return best_step(state.log_history) if self.recipe.early_stopping else None
 
     def _classes(self) -> list[str]:
         if self.recipe.architecture != "classifier":
@@ -134,6 +161,7 @@ class Training:
             Schedule(recipe.checkpoint_every, evaluate_every, stop.patience if stop else None),
             prepared.arms,
             self.progress,
+            lambda state: store.settle(self._best(state)),
         )
         trainer = TRAINERS[recipe.architecture](
             model=model,
@@ -149,14 +177,12 @@ class Training:
         trainer.remove_callback(PrinterCallback)
 
         def save(active: Any) -> None:
-            from halueval.finetune.trainers import best_step
-
             def write(directory: Path) -> None:
                 save_weights(model, self.located, directory)
                 write_state(active, directory)
 
-            best = best_step(active.state.log_history) if stop else None
-            store.save(active.state.global_step, write, best=best)
+            require_finite(model, active.state.global_step)
+            store.save(active.state.global_step, write)
             self.progress.note(f"checkpoint {store.path(active.state.global_step)}")
 
         trainer.hooks = Hooks(prepared.arms, order, save, recipe)
@@ -164,16 +190,14 @@ class Training:
 
     def _write_final(self, model: Any, store: CheckpointStore, best: int | None) -> None:
         """The weights of the last step, or of the best, at the top of the output directory."""
-        from halueval.journal import writing_to
-
-        with writing_to(self.output):
+        with told_in_one_line(store.no_final):
             if best is not None:
                 for path in sorted(store.path(best).iterdir()):
                     if path.name not in (*STATE_FILES, LOG_FILE, MODEL_CARD):
                         shutil.copyfile(path, self.output / path.name)
             else:
                 save_weights(model, self.located, self.output)
-        store.finish()
+        store.finish(best)
 
     def _record(
         self, state: Any, conductor: Any, store: CheckpointStore, best: int | None, seconds: float
@@ -210,6 +234,7 @@ class Training:
                 "target_tokens": self.target_tokens,
                 "development_examples": len(prepared.development),
                 "evaluate": list(recipe.evaluate),
+                "new_head": recipe.architecture == "classifier" and self.new_head,
                 "overlapping": prepared.overlapping,
                 "losses": losses,
                 "development_losses": _development(state.log_history),

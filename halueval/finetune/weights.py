@@ -12,10 +12,27 @@ from typing import Any
 
 from halueval.backends.fingerprint import TOKENIZER_FILES, adapter_sha256, read_json, weights_sha256
 from halueval.backends.loading import LocatedModel, load, quiet_peft, quiet_transformers
-from halueval.errors import ModelError, UsageError
+from halueval.errors import ModelError, TrainingError, UsageError
 from halueval.finetune.recipe import Recipe
 
 ADAPTER_CONFIG = "adapter_config.json"
+
+
+class BrokenWeightsError(TrainingError):
+    """The weights as they are give no number: a checkpoint of the steps done so far is not good."""
+
+
+def require_finite(model: Any, step: int) -> None:
+    """Refuse weights that are no numbers; looked at where they are, and one answer is brought over.
+
+    Raises:
+        BrokenWeightsError: names the step.
+    """
+    import torch
+
+    finite = torch.stack([parameter.detach().isfinite().all() for parameter in model.parameters()]).all()
+    if not finite.item():
+        raise BrokenWeightsError(f"step {step}: the weights are not finite")
 
 
 def load_trainable(

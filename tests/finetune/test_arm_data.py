@@ -112,7 +112,6 @@ def test_questions_of_known_forms_are_turned():
         ("dropunknown", UsageError, "unknown mitigation 'dropunknown'; did you mean 'drop-unknown'"),
         ({"name": "neftune", "alfa": 5}, ConfigError, "mitigation neftune: unknown key 'alfa'; did you mean 'alpha'?"),
         ({"name": "neftune", "alpha": -1}, ConfigError, "mitigation neftune: alpha: Input should be greater than 0"),
-        (["r3f", "freelb"], UsageError, "mitigation freelb takes the place of the loss; write it before r3f"),
         (["r3f", "r3f"], UsageError, "mitigation r3f stands there twice"),
     ],
 )

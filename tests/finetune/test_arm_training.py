@@ -78,6 +78,45 @@ def test_adapters_are_kept_near_the_base_by_switching_them_off(place):
     assert held.weights_sha256 != free.weights_sha256
 
 
+@pytest.mark.parametrize(
+    "mitigation",
+    [
+        ["neftune", {"name": "kl-to-base", "weight": 2.0}],
+        [{"name": "ulmfit", "groups": 2, "unfreeze_share": 0.5}, "freeze-lower"],
+        ["r3f", {"name": "freelb", "steps": 2}],
+        [{"name": "replay", "task": "news", "share": 0.25}, {"name": "paraphrase", "copies": 1}],
+    ],
+    ids=lambda mitigation: "-".join(arm if isinstance(arm, str) else arm["name"] for arm in mitigation),
+)
+def test_the_order_in_which_a_recipe_names_mitigations_does_not_matter(place, mitigation):
+    name = "-".join(arm if isinstance(arm, str) else arm["name"] for arm in mitigation)
+    one, other = train(place, name, mitigation=mitigation), train(place, f"{name}-2", mitigation=mitigation[::-1])
+    assert one.weights_sha256 == other.weights_sha256
+    if "freeze-lower" in mitigation:
+        from safetensors.torch import load_file
+
+        base, after = load_file(place.base / "model.safetensors"), load_file(one.path / "model.safetensors")
+        for frozen in ("model.embed_tokens.weight", "model.layers.0.mlp.up_proj.weight"):
+            assert base[frozen].equal(after[frozen])
+
+
+def test_the_base_that_predictions_are_kept_near_sees_no_noise(place):
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    from halueval.finetune.arms.catalog import build_arms
+
+    arms = build_arms(recipe_from(values(mitigation=["neftune", "kl-to-base"], precision="float32"), None))
+    model = AutoModelForCausalLM.from_pretrained(place.base).train()
+    for arm in arms:
+        arm.prepare_model(model)
+    keep = next(arm for arm in arms if arm.name == "kl-to-base")
+    inputs = {"input_ids": torch.tensor([[5, 6, 7]]), "attention_mask": torch.ones(1, 3, dtype=torch.long)}
+    plain = AutoModelForCausalLM.from_pretrained(place.base).eval()
+    assert torch.equal(keep._base_logits(model, inputs), plain(**inputs).logits)
+    assert not torch.equal(model(**inputs).logits, plain(**inputs).logits)
+
+
 class Stopping(SilentTraining):
     def step(self, step, loss):
         if step == 3:

@@ -11,8 +11,9 @@ from halueval.errors import DataError, UsageError
 from halueval.finetune.data import DataContext, build_examples, split_development
 from halueval.finetune.examples import Example, counts, example_lines, examples_sha256, read_examples
 from halueval.finetune.invented import form_of, invent
+from halueval.finetune.labels import labels_of
 from halueval.finetune.library import recipe_from
-from halueval.finetune.overlap import Protected, check_overlap, read_evaluations, refuse_overlap
+from halueval.finetune.overlap import Evaluation, Protected, check_overlap, read_evaluations, refuse_overlap
 from halueval.registry import Registry
 
 BASE = "a" * 64
@@ -60,6 +61,20 @@ def test_labels_of_another_base_are_refused_and_lacking_ones_say_how_to_make_the
         examples_of(place, data=data)
 
 
+@pytest.mark.parametrize(("trained", "labelled"), [(None, "c" * 64), ("c" * 64, None)])
+def test_labels_of_an_adapter_are_not_those_of_its_base(place, monkeypatch, trained, labelled):
+    monkeypatch.chdir(place.root)
+    home = place.root / "results" / "tiny" / "little"
+    other = write_labels(home / "probe-1" / "labels.jsonl", place.task, BASE, known=8, adapter=labelled)
+    asked = {"base_weights_sha256": BASE, "base_adapter_sha256": trained, "model": "tiny", "task": "little"}
+    with pytest.raises(UsageError, match="holds no labels of it"):
+        labels_of(None, **asked)
+    with pytest.raises(DataError, match=r"labels of other weights \(aaaaaaaaaaaa… .*without adapter"):
+        labels_of(other, **asked)
+    write_labels(home / "probe-2" / "labels.jsonl", place.task, BASE, known=1, adapter=trained)
+    assert list(labels_of(None, **asked).values()).count("HighlyKnown") == 2
+
+
 def test_rows_that_will_be_evaluated_are_never_drawn(place):
     labels = write_labels(place.root / "labels.jsonl", place.task, BASE, known=8)
     protected = Protected(read_evaluations(["little:10"], place.registry))
@@ -105,6 +120,25 @@ def test_a_question_that_is_evaluated_is_found_however_it_is_framed(place, promp
     assert [(e.prompt, task) for e, task in overlapping] == [(prompt, "little")]
     with pytest.raises(DataError, match=r"1 of 2 training examples are also evaluated.*--allow-overlap"):
         refuse_overlap(overlapping, 2)
+
+
+def test_a_chinese_question_is_found_inside_a_prompt():
+    from types import SimpleNamespace as Row
+
+    question = "中国的首都是哪座城市?"
+    sample = Row(doc_hash="h", question=question, source=None, classifier_input=None, doc={})
+    framed = Example("问题:中国的首都是哪座城市?\n回答:", " 北京")
+    other = Example("问题:法国的首都是哪座城市?\n回答:", " 巴黎")
+    for protected in (
+        Protected([Evaluation("cities", None, [sample], "zh")]),
+        Protected([Evaluation("cities", None, [sample])]),
+        Protected([], [("cities", question)]),
+    ):
+        assert [task for _, task in check_overlap([framed, other], protected)] == ["cities"]
+        assert protected.task_of(Example(question, " 北京")) == "cities"
+    # English beside it is found as before.
+    mixed = Protected([], [("cities", question), ("capitals", "What is the capital of France?")])
+    assert mixed.task_of(Example("Q: What is the capital of France?\nA:", " Paris")) == "capitals"
 
 
 def test_the_development_part_shares_no_prompt_with_the_training_part(place):

@@ -1,4 +1,3 @@
-import errno
 import json
 import os
 import signal
@@ -7,30 +6,16 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from tuning import values, write_task
+from tuning import make_place, train
 
-from halueval.errors import DataError, IncompleteError, TrainingError, UsageError
-from halueval.finetune.library import load_recipe, recipe_from
+from halueval.errors import DataError, UsageError
+from halueval.finetune.library import load_recipe
 from halueval.finetune.train import finetune
-from halueval.registry import Registry
 
 
 @pytest.fixture
-def place(tmp_path, models):
-    import small_models
-
-    write_task(tmp_path / "tasks")
-    base = small_models.save_causal(tmp_path / "tiny")
-    # Dropout draws random numbers, which a resumed training must draw alike.
-    config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.2}))
-    return SimpleNamespace(root=tmp_path, base=base, registry=Registry([tmp_path / "tasks"]))
-
-
-def train(place, name, model=None, **changes):
-    options = {key: changes.pop(key) for key in ("seed", "fresh", "allow_overlap", "progress") if key in changes}
-    recipe = recipe_from(values(**changes), None)
-    return finetune(recipe, str(model or place.base), place.root / name, registry=place.registry, **options)
+def place(tmp_path):
+    return make_place(tmp_path)
 
 
 KILLED = """
@@ -132,6 +117,16 @@ def test_training_on_what_is_evaluated_is_refused_unless_asked_for(place):
     assert train(place, "out", data=data, allow_overlap=True).document["overlapping"] == 1
 
 
+def test_choosing_weights_on_what_is_evaluated_is_refused_unless_asked_for(place):
+    path = place.root / "held.jsonl"
+    path.write_text('{"prompt": "Q: What is the capital of Arl?\\nA:", "completion": " Arlton\\n"}\n')
+    development = {"path": str(path)}
+    with pytest.raises(DataError, match=r"1 of 1 development examples are also evaluated.*is in little"):
+        train(place, "out", development=development)
+    assert not (place.root / "out").exists()
+    assert train(place, "out", development=development, allow_overlap=True).document["overlapping"] == 1
+
+
 def test_examples_that_are_too_long_are_refused_or_dropped_and_counted(place):
     path = place.root / "mine.jsonl"
     path.write_text('{"text": "A film was good."}\n' + json.dumps({"text": "film " * 200}) + "\n")
@@ -159,44 +154,6 @@ def test_early_stopping_keeps_the_best_weights(place):
     assert made.steps < 12 * 2
     assert made.best_step == min(losses, key=lambda pair: pair[1])[0]
     assert made.weights_sha256 == weights_sha256(made.path / "checkpoints" / f"step-{made.best_step}")
-
-
-def test_a_loss_that_is_no_number_stops_at_its_step_and_keeps_the_last_checkpoint(place):
-    with pytest.raises(TrainingError, match=r"step 2: .*(nan|inf).*the last good checkpoint is .*step-1; try a lower"):
-        train(place, "out", learning_rate=1e38, checkpoint_every=1, precision="float32", max_grad_norm=0)
-    assert not (place.root / "out" / "halueval.yaml").exists()
-
-
-def test_a_full_disk_keeps_what_there_is_and_the_same_call_goes_on(place, monkeypatch):
-    from halueval.finetune import session as module
-
-    save, calls = module.save_weights, []
-
-    def full(model, located, directory):
-        calls.append(directory)
-        if len(calls) == 2:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(model, located, directory)
-
-    monkeypatch.setattr(module, "save_weights", full)
-    with pytest.raises(IncompleteError, match=r"step-4: no space for the checkpoint: .*goes on from step 2"):
-        train(place, "out", checkpoint_every=2)
-    assert [path.name for path in (place.root / "out" / "checkpoints").iterdir()] == ["step-2"]
-    resumed = train(place, "out", checkpoint_every=2)
-    assert resumed.weights_sha256 == train(place, "whole").weights_sha256
-
-
-def test_too_little_space_is_told_before_writing(place, monkeypatch):
-    import shutil
-
-    free = [10**9, 1000]
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free.pop(0)))
-    with pytest.raises(IncompleteError, match=r"step-2: no space for the checkpoint: it needs .* and 1 kB are free"):
-        train(place, "out", checkpoint_every=2)
-    free.append(1000)
-    with pytest.raises(IncompleteError, match=r"no space for the weights: they need .* and 1 kB are free"):
-        train(place, "other")
-    assert not (place.root / "other").exists()
 
 
 def test_only_the_newest_checkpoints_are_kept_where_asked(place):
@@ -233,6 +190,7 @@ def test_a_classifier_learns_with_its_own_head_or_a_new_one(place, models, class
     made = finetune(recipe, str(models("bert")), place.root / "head", registry=place.registry)
     losses = [loss for _, loss in made.document["losses"]]
     assert made.loss < losses[0] / 2
+    assert made.document["new_head"] == ("zebra" in classes)
     task = place.root / "heads.yaml"
     listed = json.dumps(list(classes))
     task.write_text(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 RELATIONS = {
     "capital": ("What is the capital of {}?", ["Arl", "Bem", "Cor", "Dun", "Esk", "Fim", "Gol", "Hup"]),
@@ -43,7 +44,7 @@ def values(**changes):
     }
 
 
-def write_labels(path: Path, task: Path, weights: str, known: int) -> Path:
+def write_labels(path: Path, task: Path, weights: str, known: int, adapter: str | None = None) -> Path:
     """Probe labels of the task: the first `known` facts of each relation HighlyKnown, the rest Unknown."""
     from halueval.dataset import load_data
     from halueval.known import KnownFact, LabelHeader, label_lines
@@ -60,6 +61,30 @@ def write_labels(path: Path, task: Path, weights: str, known: int) -> Path:
         facts.append(
             KnownFact(sample.sample_id, sample.doc_hash, label, right, right, 10, 160, bool(right), sample.group)
         )
-    header = LabelHeader("tiny", weights, None, spec.task, "t", "d", {})
+    header = LabelHeader("tiny", weights, adapter, spec.task, "t", "d", {})
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(b"".join(label_lines(header, facts)))
     return path
+
+
+def make_place(root: Path):
+    """The task, and a model whose dropout draws random numbers, which a resumed training must draw alike."""
+    import small_models
+
+    from halueval.registry import Registry
+
+    write_task(root / "tasks")
+    base = small_models.save_causal(root / "tiny")
+    config = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps({**config, "attention_dropout": 0.2}))
+    return SimpleNamespace(root=root, base=base, registry=Registry([root / "tasks"]))
+
+
+def train(place, name, model=None, **changes):
+    """Fine-tune the model of a place by a changed recipe."""
+    from halueval.finetune.library import recipe_from
+    from halueval.finetune.train import finetune
+
+    options = {key: changes.pop(key) for key in ("seed", "fresh", "allow_overlap", "progress") if key in changes}
+    recipe = recipe_from(values(**changes), None)
+    return finetune(recipe, str(model or place.base), place.root / name, registry=place.registry, **options)

@@ -233,8 +233,9 @@ def test_the_command_on_the_embedded_model(embedded, tmp_path):
 def test_a_run_can_hold_the_classes_of_its_base(tmp_path):
     task = write_task(tmp_path, num_fewshot=2)
     made = probe(task, settings(tmp_path / "out"), model=identity(name="base", weights_sha256="b"))
-    plain, _ = run_fake(task, tmp_path / "runs", limit=4)
-    run, _ = run_fake(task, tmp_path / "runs", limit=4, known_class=made.directory / "labels.jsonl")
+    tuned = identity(name="tuned", weights_sha256="t", base="base")
+    plain, _ = run_fake(task, tmp_path / "runs", limit=4, model=tuned)
+    run, _ = run_fake(task, tmp_path / "runs", limit=4, model=tuned, known_class=made.directory / "labels.jsonl")
     assert run.run_id != plain.run_id
     classes = dict(zip(run.samples["target"], run.samples["group.known_class"], strict=True))
     assert classes == {"Paris": "HighlyKnown", "Rome": "HighlyKnown", "Madrid": "Unknown", "Tokyo": "Unknown"}
@@ -249,3 +250,63 @@ def test_labels_of_other_data_are_no_stratum_of_a_run(tmp_path):
     changed = write_task(other, rows=[{"country": "Fiji", "capital": "Suva"}, {"country": "Chad", "capital": "N"}])
     with pytest.raises(DataError, match="labels of other data, and the run is of capitals"):
         run_fake(changed, tmp_path / "runs", known_class=made.directory / "labels.jsonl")
+
+
+def test_a_run_finds_the_classes_of_its_model_or_its_base_and_says_so(tmp_path, caplog):
+    task = write_task(tmp_path, num_fewshot=2)
+    output = tmp_path / "results"
+    base = identity(name="base", weights_sha256="b")
+    lineage = {"base_weights_sha256": "b"}
+    models = {
+        "own": base,
+        "of its base": identity(name="tuned", weights_sha256="t", base="base", lineage=lineage),
+        "of another base": identity(
+            name="other", weights_sha256="o", base="base", lineage={"base_weights_sha256": "x"}
+        ),
+        "by name alone": identity(name="named", weights_sha256="n", base="base"),
+    }
+    before, _ = run_fake(task, output, limit=3, model=base, find_known_class=True)
+    made = probe(task, settings(output), model=base)
+    found = {}
+    for name, model in models.items():
+        caplog.clear()
+        with caplog.at_level("INFO", "halueval"):
+            run, _ = run_fake(task, output, limit=4, model=model, find_known_class=True)
+        found[name] = "group.known_class" in run.samples
+        assert (str(made.directory / "labels.jsonl") in caplog.text) == found[name]
+        assert "group.known_class" not in run_fake(task, output, limit=4, model=model)[0].samples
+    assert found == {"own": True, "of its base": True, "of another base": False, "by name alone": False}
+    # What was stored without labels stays what it was, and is not run anew.
+    again, _ = run_fake(task, output, limit=3, model=base, find_known_class=True)
+    assert (again.run_id, "group.known_class" in again.samples) == (before.run_id, False)
+
+
+def test_labels_are_named_or_not_wanted(tmp_path):
+    both = ["--known-class", str(tmp_path / "labels.jsonl"), "--no-known-class"]
+    made = CliRunner().invoke(cli, ["run", "-m", "smollm2-135m-instruct", "-t", "facts_qa", *both])
+    assert isinstance(made.exception, UsageError)
+    assert "leave one out" in str(made.exception)
+
+
+def test_labels_of_a_model_that_is_no_base_are_refused_when_named(tmp_path):
+    task = write_task(tmp_path, num_fewshot=2)
+    labels = probe(task, settings(tmp_path / "out"), model=identity(name="base", weights_sha256="b")).directory
+    for lineage in (None, {"base_weights_sha256": "x"}):
+        model = identity(name="tuned", weights_sha256="t", base=lineage and "base", lineage=lineage)
+        with pytest.raises(DataError, match=r"labels of base \(b\), which are not those of tuned \(t\)"):
+            run_fake(task, tmp_path / "runs", model=model, known_class=labels / "labels.jsonl")
+
+
+def test_named_labels_take_the_place_of_those_that_a_run_holds(tmp_path):
+    task = write_task(tmp_path, num_fewshot=2)
+    model = identity(name="base", weights_sha256="b")
+    held = probe(task, settings(tmp_path / "held"), model=model).directory / "labels.jsonl"
+    knowing = FakeBackend(knows("France", "Italy", "Spain"))
+    other = probe(task, settings(tmp_path / "other"), knowing, model=model).directory / "labels.jsonl"
+    base, _ = run_fake(task, tmp_path / "runs", model=model, known_class=held)
+    tuned, _ = run_fake(task, tmp_path / "runs", model=identity(name="tuned", weights_sha256="t"))
+    for named, known in (((), 2), ([other], 3)):
+        strata = diff(base, tuned, n_resamples=100, known_class=named).record["tasks"]["capitals"]["strata"]
+        assert strata["known_class"]["HighlyKnown"]["n"] == known
+    with pytest.raises(DataError, match="cannot be read"):
+        diff(base, tuned, n_resamples=100, known_class=[tmp_path / "none.jsonl"])

@@ -81,15 +81,14 @@ class FreeLB(Arm):
 
     δ₀ is uniform in ±ε/√(L·d); each step takes a K-th of the gradient at X+δ for the weights, and moves δ by α along
     the gradient for the embeddings, back into the ball of radius ε. All K graphs are held until the backward pass: K
-    times the activations. It takes the place of the loss without perturbation, so it stands before other arms that
-    change the loss.
+    times the activations. It takes the place of the loss without perturbation, so it is at work before other arms
+    that change the loss.
     """
 
     name = "freelb"
     about = "loss averaged over an adversarial climb in the embeddings (Zhu et al. 2020)"
     settings_type = FreeLBSettings
     changes_loss = True
-    replaces_loss = True
 
     def loss(
         self, model: Any, inputs: dict[str, Any], outputs: Any, loss: torch.Tensor, *, num_items: torch.Tensor | None

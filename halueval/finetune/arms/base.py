@@ -44,7 +44,6 @@ class Arm:
         settings_type: its keys.
         architectures: of the models that it is for.
         changes_loss: whether `loss` is to be called; the loss is then computed from whole logits.
-        replaces_loss: whether `loss` leaves out what it is handed, so that it must come first.
         settings: values of its keys.
     """
 
@@ -53,7 +52,6 @@ class Arm:
     settings_type: ClassVar[type[Settings]] = Settings
     architectures: ClassVar[frozenset[str]] = frozenset({"causal", "seq2seq", "classifier"})
     changes_loss: ClassVar[bool] = False
-    replaces_loss: ClassVar[bool] = False
 
     def __init__(self, settings: Settings) -> None:
         self.settings: Any = settings

@@ -25,21 +25,26 @@ ARMS: dict[str, type[Arm]] = {
     arm.name: arm
     for arm in (
         DropUnknown,
+        RelabelUnknown,
+        Paraphrase,
+        Replay,
         FreeLB,
+        KLToBase,
         FreezeLower,
         GradualUnfreezing,
-        KLToBase,
         Neftune,
-        Paraphrase,
         R3F,
-        RelabelUnknown,
-        Replay,
     )
 }
+"""In the order in which they are at work, whatever order a recipe names them in.
+
+FreeLB takes the place of the loss that others add to. The base is copied before noise is put on the embeddings, and
+what is unfrozen step by step is told after what stays frozen. Texts are added to the facts that are left.
+"""
 
 
 def build_arms(recipe: Recipe) -> list[Arm]:
-    """The mitigations of a recipe, in its order, checked against it.
+    """The mitigations of a recipe, in the order of `ARMS`, checked against it.
 
     Raises:
         UsageError: no mitigation of that name, one twice, or one that does not fit the recipe or its neighbours.
@@ -54,16 +59,10 @@ def build_arms(recipe: Recipe) -> list[Arm]:
         arm = ARMS[wanted.name](_settings(ARMS[wanted.name], wanted.settings, recipe))
         arm.check(recipe)
         arms.append(arm)
-    losses = [arm for arm in arms if arm.changes_loss]
-    for arm in losses[1:]:
-        if arm.replaces_loss:
-            raise UsageError(
-                f"recipe {recipe.name}: mitigation {arm.name} takes the place of the loss; write it before "
-                f"{losses[0].name}"
-            )
     if sum(type(arm).parameter_groups is not Arm.parameter_groups for arm in arms) > 1:
         raise UsageError(f"recipe {recipe.name}: two mitigations set learning rates; leave one out")
-    return arms
+    order = list(ARMS)
+    return sorted(arms, key=lambda arm: order.index(arm.name))
 
 
 def _settings(arm: type[Arm], given: dict[str, Any], recipe: Recipe) -> Any:

@@ -58,6 +58,7 @@ class KLToBase(Arm):
         self.features: list[dict[str, Any]] = []
         self.base: Any = None
         self.pad = self.step = 0
+        self.general_due = True
 
     def check(self, recipe: Recipe) -> None:
         """Refuse general text for models that do not continue text."""
@@ -91,8 +92,8 @@ class KLToBase(Arm):
         self.base = copy.deepcopy(model).eval().requires_grad_(False)
 
     def before_step(self, step: int, total: int) -> None:
-        """Choose the general texts of the step."""
-        self.step = step
+        """Choose the general texts of the step; they go beside the first of its batches."""
+        self.step, self.general_due = step, True
 
     def loss(
         self, model: Any, inputs: dict[str, Any], outputs: Any, loss: torch.Tensor, *, num_items: torch.Tensor | None
@@ -101,6 +102,9 @@ class KLToBase(Arm):
         from halueval.finetune.arms import targets
 
         if self.settings.over == "general":
+            if not self.general_due:
+                return loss
+            self.general_due = False
             inputs, num_items = self._general(inputs["input_ids"].device), None
             outputs = model(**{key: value for key, value in inputs.items() if key != "labels"})
         shifted = targets.predicts_next(model)

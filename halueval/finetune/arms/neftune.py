@@ -31,8 +31,11 @@ class Neftune(Arm):
     settings_type = NoiseSettings
 
     def prepare_model(self, model: Any) -> None:
-        """Let every pass in training see noise, until the model is dropped."""
-        from halueval.finetune.arms.targets import sequence_mask
+        """Let every pass in training see noise, until the model is dropped; of an encoder-decoder, its encoder.
+
+        A pass that looks up no input embeddings raises ModelError.
+        """
+        from halueval.finetune.arms.targets import input_embeddings, sequence_mask, unseen
 
         masks: list[torch.Tensor] = []
 
@@ -44,8 +47,13 @@ class Neftune(Arm):
         def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
             return output + noise(masks.pop(), output, self.settings.alpha) if masks else output
 
+        def require_seen(_module: Any, _inputs: Any, _output: Any) -> None:
+            if masks:
+                raise unseen(model)
+
         model.register_forward_pre_hook(note, with_kwargs=True)
-        model.get_input_embeddings().register_forward_hook(add)
+        model.register_forward_hook(require_seen)
+        input_embeddings(model).register_forward_hook(add)
 
 
 def noise(mask: torch.Tensor, embeddings: torch.Tensor, alpha: float) -> torch.Tensor:

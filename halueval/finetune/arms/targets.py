@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from halueval.errors import ModelError
 from halueval.finetune.encode import NO_LOSS
 
 
@@ -60,22 +61,43 @@ def sequence_mask(inputs: dict[str, Any]) -> torch.Tensor:
 
 @contextlib.contextmanager
 def added_to_embeddings(model: Any, change: torch.Tensor) -> Iterator[None]:
-    """Add a tensor of shape (batch, length, width) to the input embeddings of the next pass.
+    """Add a tensor of shape (batch, length, width) to the input embeddings of the next pass; see `input_embeddings`.
 
-    Of an encoder-decoder, to the encoder's: it looks up the embeddings first.
+    Raises:
+        ModelError: the pass looked up no input embeddings there, so that nothing was added.
     """
     pending = [change]
 
     def add(_module: Any, _inputs: Any, output: torch.Tensor) -> torch.Tensor:
         return output + pending.pop().to(output.dtype) if pending else output
 
-    handle = model.get_input_embeddings().register_forward_hook(add)
+    handle = input_embeddings(model).register_forward_hook(add)
     try:
         yield
     finally:
         handle.remove()
+    if pending:
+        raise unseen(model)
+
+
+def input_embeddings(model: Any) -> Any:
+    """The module that looks up the embeddings of `input_ids`: of an encoder-decoder, the encoder's own.
+
+    The encoder and the decoder have a module each, with one weight; what `get_input_embeddings` gives of the whole
+    model is a third (T5) or the decoder's (BART).
+    """
+    owner = model.get_encoder() if model.config.is_encoder_decoder else model
+    return owner.get_input_embeddings()
+
+
+def unseen(model: Any) -> ModelError:
+    """The error where a pass went by the module that its embeddings were to be changed in."""
+    return ModelError(
+        f"{type(model).__name__} does not look its input up in {type(input_embeddings(model)).__name__}, so that a "
+        "mitigation cannot change its embeddings; leave neftune, r3f and freelb out"
+    )
 
 
 def embedding_width(model: Any) -> int:
     """Width of the input embeddings."""
-    return int(model.get_input_embeddings().weight.shape[1])
+    return int(input_embeddings(model).weight.shape[1])
