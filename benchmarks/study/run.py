@@ -13,7 +13,7 @@ from typing import Any
 import filelock
 import numpy as np
 
-from benchmarks.study.facts import HELD_OUT, Fact, read_facts, split, write_task
+from benchmarks.study.facts import HELD_OUT, Fact, draw, read_facts, split, write_task
 from benchmarks.study.law import HeldOut, Replicates, curves, digits, law, stopping
 from benchmarks.study.settings import Settings
 from benchmarks.study.trainings import Trained, correct_digits, train
@@ -73,6 +73,9 @@ def _study(settings: Settings, work: Path, labels: Path | None, watch: Watch) ->
     facts = read_facts(settings, known)
     parts = split(facts)
     held_out = parts.held_out
+    wanted = [(share, seed) for seed in settings.seeds for share in settings.shares]
+    for share, seed in wanted:  # too few facts of a kind are told before anything is trained
+        draw(parts.pool, settings, share, seed)
     task = write_task(work / "data", HELD_OUT, held_out, aliases=True)
     evaluator = Evaluator(
         base,
@@ -85,7 +88,6 @@ def _study(settings: Settings, work: Path, labels: Path | None, watch: Watch) ->
     watch.say(f"{settings.model} as it is on {len(held_out)} held-out facts")
     before = correct_digits(evaluator.run(base)[HELD_OUT])
     trained: list[Trained] = []
-    wanted = [(share, seed) for seed in settings.seeds for share in settings.shares]
     for number, (share, seed) in enumerate(wanted, 1):
         watch.say(f"training {number} of {len(wanted)}: {share:.0%} unknown, seed {seed}")
         trained.append(train(settings, share, seed, parts.pool, held_out, work, evaluator, watch.training()))

@@ -60,6 +60,13 @@ def pairs_of(scores: Sequence[Score]) -> FloatArray:
     return np.array([s.stats for s in scores if s.value is not None and s.stats is not None], dtype=np.float64)
 
 
+def spread(scores: Sequence[Score], rows: FloatArray) -> FloatArray:
+    """Rows of the scored samples, shape (m, width), in their places among all, zeros elsewhere; shape (n, width)."""
+    out = np.zeros((len(scores), rows.shape[1]))
+    out[np.array([score.value is not None for score in scores])] = rows
+    return out
+
+
 def only_scored(scores: Sequence[Score], clusters: Sequence[str]) -> tuple[list[Score], list[str]]:
     """Samples with a value, and their clusters."""
     kept = [i for i, score in enumerate(scores) if score.value is not None]
@@ -135,13 +142,10 @@ class _AnswerGaps(BinnedGaps):
     def table(self, scores: Sequence[Score]) -> FloatArray:
         """Gap in the column of the sample's bin, and 1; zeros where there is no score. Shape (n, 16)."""
         pairs = pairs_of(scores)
-        out = np.zeros((len(scores), BINS + 1))
-        if len(pairs):
-            confidence, correct = pairs.T
-            bins = assign_bins(confidence, n_bins=BINS, scheme=self.scheme)
-            scored = [score.value is not None for score in scores]
-            out[np.array(scored)] = ece_table(confidence, correct, bins, n_bins=BINS)
-        return out
+        if not len(pairs):
+            return np.zeros((len(scores), BINS + 1))
+        bins = assign_bins(pairs[:, 0], n_bins=BINS, scheme=self.scheme)
+        return spread(scores, ece_table(pairs[:, 0], pairs[:, 1], bins, n_bins=BINS))
 
 
 class ExpectedCalibrationError(_AnswerGaps):
@@ -227,11 +231,9 @@ class BrierPart(TableScorer):
     def table(self, scores: Sequence[Score]) -> FloatArray:
         """See `murphy_table`; zeros where there is no score. Shape (n, 46)."""
         pairs = pairs_of(scores)
-        out = np.zeros((len(scores), 3 * BINS + 1))
-        if len(pairs):
-            scored = [score.value is not None for score in scores]
-            out[np.array(scored)] = murphy_table(*pairs.T, n_bins=BINS)
-        return out
+        if not len(pairs):
+            return np.zeros((len(scores), 3 * BINS + 1))
+        return spread(scores, murphy_table(pairs[:, 0], pairs[:, 1], n_bins=BINS))
 
     def finalize(self, sums: FloatArray) -> FloatArray:
         """The part of each row; shape (b,)."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from halueval.schema import Judged, Outcome, Sample, Score
 from halueval.scorers.base import FloatArray, MeanScorer
-from halueval.scorers.calibration import BINS, BinnedGaps, answer_of, pairs_of
+from halueval.scorers.calibration import BINS, BinnedGaps, answer_of, pairs_of, spread
 from halueval.scorers.likelihood import DIFFERENT_CHOICES
 from halueval.stats.calibration import Scheme
 from halueval.stats.rescaling import softmax
@@ -100,11 +100,8 @@ class ClasswiseECE(BinnedGaps):
     def table(self, scores: Sequence[Score]) -> FloatArray:
         """See `classwise_table`; zeros where there is no score. Shape (n, 15 K + 1)."""
         known = pairs_of(scores)
-        scored = np.array([score.value is not None for score in scores])
-        out = np.zeros((len(scores), (known.shape[1] - 1) * BINS + 1))
         gold = [(int(right),) for right in known[:, -1]]
-        out[scored] = classwise_table(known[:, :-1], gold, n_bins=BINS, scheme=self.scheme)
-        return out
+        return spread(scores, classwise_table(known[:, :-1], gold, n_bins=BINS, scheme=self.scheme))
 
 
 class AdaptiveClasswiseECE(ClasswiseECE):

@@ -68,6 +68,13 @@ def test_study_goes_on_and_says_the_same(tmp_path, little):
         study(replace(settings, epochs=3), tmp_path / "cut", labels, watch())
 
 
+def test_too_few_facts_are_told_before_anything_is_run(tmp_path, little):
+    settings, labels = little
+    with pytest.raises(DataError, match=r"6 known facts .* 4 of the 8 .* raise --facts"):
+        study(replace(settings, train=6), tmp_path / "few", labels, watch(Stopping))
+    assert not (tmp_path / "few" / "results").exists()
+
+
 def answered(settings):
     """A record of trainings that nobody made: each fitted all known facts, and the unknown ones half by half."""
     known = np.arange(90) % 2 == 0
