@@ -34,6 +34,7 @@ def write_atomically(path: Path, chunks: Iterable[bytes]) -> str:
 
     Raises:
         UsageError: the file cannot be written; nothing half-written is left.
+        IncompleteError: the disk is full; as little is left.
     """
     digest = hashlib.sha256()
     with writing_to(path):

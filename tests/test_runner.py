@@ -255,7 +255,7 @@ def test_a_full_disk_at_the_end_leaves_no_half_run(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(store.os, "replace", full)
-    with pytest.raises(UsageError, match="No space left on device"):
+    with pytest.raises(IncompleteError, match="No space left on device; make room"):
         run_fake(task, tmp_path / "out")
     monkeypatch.undo()
     assert [p.name for p in (tmp_path / "out").rglob("*") if p.is_file() and p.suffix != ".jsonl"] == []

@@ -72,7 +72,7 @@ def study_labels(study: Study, base: LocatedModel, tasks: Sequence[EvalTask]) ->
     asked = {one.task.task: one for one in tasks if one.task.kind.value == "qa"}
     command = f"halueval probe --model {study.model} --task {next(iter(asked))}"
     identity = base.identity("float32")
-    if (header.weights_sha256, header.adapter_sha256) != (identity.weights_sha256, identity.adapter_sha256):
+    if not header.are_of(identity.weights_sha256, identity.adapter_sha256):
         raise DataError(
             f"{path}: labels of another model ({header.model}, weights {header.weights_sha256[:12]}…) than the study's "
             f"{study.model} ({identity.weights_sha256[:12]}…); make them with `{command}`"

@@ -58,3 +58,21 @@ def test_a_change_of_the_command_line_is_read_as_yaml():
     for wrong in ("epochs", "=3", "epochs=[1"):
         with pytest.raises(UsageError, match="--set"):
             parse_change(wrong)
+
+
+def test_the_recipe_of_a_task_teaches_no_new_facts():
+    data = load_recipe("task-answers").data
+    assert data.known_classes
+    assert "Unknown" not in data.known_classes
+
+
+@pytest.mark.parametrize("name", ["invented-facts", "sentiment"])
+def test_a_decoder_and_a_classifier_are_fine_tuned_without_a_hub(name):
+    from halueval.registry import Registry
+
+    recipe = load_recipe(name)
+    registry = Registry()
+    for card in (registry.model(recipe.model), registry.task(recipe.data.task)):
+        sources = card.source if isinstance(card.source, list) else [card.source]
+        first = getattr(sources[0], "source", sources[0])
+        assert not str(first).startswith("hub:")
