@@ -9,7 +9,7 @@ training come and go together, since they are no independent observations.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -164,6 +164,11 @@ def law(trained: Sequence[Trained], held_out: HeldOut, which: str, drawn: Replic
             for i, (_, one, point) in enumerate(points)
         ],
     }
+
+
+def once_formed(trained: Sequence[Trained]) -> list[Trained]:
+    """The trainings without their first checkpoint, at which the form of the answers is still being learnt."""
+    return [replace(one, points=one.points[1:]) for one in trained]
 
 
 def _described(r_squared: float) -> Estimate:

@@ -14,7 +14,7 @@ import filelock
 import numpy as np
 
 from benchmarks.study.facts import HELD_OUT, Fact, draw, read_facts, split, write_task
-from benchmarks.study.law import HeldOut, Replicates, curves, digits, law, stopping
+from benchmarks.study.law import HeldOut, Replicates, curves, digits, law, once_formed, stopping
 from benchmarks.study.settings import Settings
 from benchmarks.study.trainings import Trained, correct_digits, train
 from halueval.backends.devices import resolve_device, resolve_dtype
@@ -144,6 +144,7 @@ def make_record(
             outcomes[which] = {
                 "base": asdict(drawn.estimate(at_start)),
                 "law": law(trained, held_out, which, drawn),
+                "law_once_formed": law(once_formed(trained), held_out, which, drawn),
                 "stopping": stopping(trained, held_out, which, drawn),
                 "curves": curves(trained, held_out, which, drawn),
             }
@@ -158,7 +159,9 @@ def make_record(
             "for_training": len(facts) - len(held_out.known),
             "development": int(held_out.development.sum()),
             "test": {which: int(held_out.test(which).sum()) for which in OUTCOMES},
+            "held_out_known": "".join("1" if known else "0" for known in held_out.known),
         },
+        "before": before,
         "outcomes": outcomes,
         "training_seconds": sum(one.seconds for one in trained),
         "environment": {

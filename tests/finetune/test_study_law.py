@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.study.facts import Fact, draw, split
-from benchmarks.study.law import HeldOut, Replicates, digits, fit, law, stopping
+from benchmarks.study.law import HeldOut, Replicates, digits, fit, law, once_formed, stopping
 from benchmarks.study.settings import Settings
 from benchmarks.study.trainings import Point, Trained
 from halueval.errors import DataError
@@ -39,6 +39,21 @@ def planted(noise=(0, 0)):
             right = [400 + 20 * k - 30 * u + extra for k, u in fitted]
             made.append(training(share, seed, fitted, right))
     return made
+
+
+def test_the_law_without_the_first_checkpoint_sees_the_others_alone():
+    # At the first checkpoint the form is not learnt: 300 fewer are right, whatever is fitted.
+    made = []
+    for share, ends in ((0.0, (4, 0)), (0.5, (2, 2)), (1.0, (0, 4))):
+        fitted = [(0, 0), (ends[0] // 2, ends[1] // 2), ends]
+        right = [400 + 20 * k - 30 * u - 300 * (i == 0) for i, (k, u) in enumerate(fitted)]
+        made += [training(share, seed, fitted, right) for seed in (0, 1)]
+    drawn = Replicates(made, N, 50)
+    whole, later = law(made, held_out(), "all", drawn), law(once_formed(made), held_out(), "all", drawn)
+    assert (whole["n_points"], later["n_points"]) == (18, 12)
+    assert later["known_fitted"]["value"] == pytest.approx(8)
+    assert later["unknown_fitted"]["value"] == pytest.approx(-12)
+    assert whole["unknown_fitted"]["value"] > 0  # credited with the form
 
 
 def test_least_squares_by_hand():
