@@ -118,10 +118,7 @@ def test_other_bad_input_is_one_line(invoke, runs, tmp_path):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Two small models, an adapter, their runs, training data and general text."""
-    import os
-
     root = tmp_path_factory.mktemp("world")
-    os.environ["HALUEVAL_CACHE"] = str(root / "cache")
     task = write_task(root)
     base, tuned = save_causal(root / "base"), save_causal(root / "tuned", seed=1)
     adapter = save_adapter(base, root / "lora", trained=True)
@@ -131,8 +128,10 @@ def world(tmp_path_factory):
         "".join(json.dumps({"text": f"{i} people came on 4 June"}) + "\n" for i in range(5))
     )
     common = {"device": "cpu", "dtype": "float32", "output": root / "out"}
-    first, second = (halueval.run(str(model), str(task), **common)[0] for model in (base, tuned))
-    third = halueval.run(str(base), str(task), adapter=adapter, **common)[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HALUEVAL_CACHE", str(root / "cache"))
+        first, second = (halueval.run(str(model), str(task), **common)[0] for model in (base, tuned))
+        third = halueval.run(str(base), str(task), adapter=adapter, **common)[0]
     return {"root": root, "base": first, "tuned": second, "lora": third, "encoder": save_bert(root / "encoder")}
 
 
