@@ -246,7 +246,8 @@ def _similarity(
         return 0.0, 0.0, 0.0
     own = _unit(mine.mean(axis=0))
     cosine = max(float(own @ _unit(tokens.mean(axis=0))) for tokens in theirs)
-    best = (mine @ np.concatenate(theirs).T).max(axis=1)
+    # Not by BLAS: its threads cost more than so small a product, and much more where other processes want the cores.
+    best = np.einsum("ik,jk->ij", mine, np.concatenate(theirs)).max(axis=1)
     return cosine, float(best.mean()), float(best.min())
 
 
