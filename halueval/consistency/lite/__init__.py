@@ -1,4 +1,4 @@
-"""`lite`: a learnt combination of the cheap scorers, a few kB of coefficients, fifty pairs a second on a CPU.
+"""`lite`: a learnt combination of the cheap scorers, a few kB of coefficients, tens of pairs a second on a CPU.
 
 A logistic regression on what `features` sees, fitted on synthetic errors only (`synthetic`, `train`). Where it holds
 and where it does not: docs/scorers.md.
