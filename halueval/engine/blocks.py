@@ -9,8 +9,8 @@ not the rest of the network, and blocks of padding are among those skipped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.packing import Packed
@@ -77,15 +77,20 @@ def block_mask(packed: Packed, device: torch.device, window: int | None = None) 
     return create_block_mask(sees, B=None, H=None, Q_LEN=queries, KV_LEN=keys, device=device, BLOCK_SIZE=BLOCK)
 
 
-@contextmanager
-def block_attention(model: PreTrainedModel) -> Iterator[None]:
+def block_attention(model: PreTrainedModel) -> AbstractContextManager[None]:
     """Let the layers of a model attend by block masks within the context; those of one-token steps stay dense."""
+    return attending_by(model, NAME, _attend)
+
+
+@contextmanager
+def attending_by(model: PreTrainedModel, name: str, attend: Callable[..., Any]) -> Iterator[None]:
+    """Let the layers of a model attend by a function of ours within the context, known to transformers by a name."""
     from transformers import AttentionInterface
 
-    AttentionInterface.register(NAME, _attend)
+    AttentionInterface.register(name, attend)
     config = model.config.get_text_config()
     before = config._attn_implementation
-    config._attn_implementation = NAME
+    config._attn_implementation = name
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class Hooks:
     recipe: Recipe
 
 
-class _HookedTrainer(Trainer):
+class _HookedTrainer(Trainer, ABC):
     """What is common to the three trainers below. `hooks` is set right after construction."""
 
     hooks: Hooks
@@ -88,9 +89,9 @@ class _HookedTrainer(Trainer):
         loss, outputs = self.loss_and_logits(model, inputs, num_items)
         return (loss, outputs) if return_outputs else loss
 
+    @abstractmethod
     def loss_and_logits(self, model: Any, inputs: dict[str, Any], num_items: Any) -> tuple[torch.Tensor, Any]:
         """The loss without mitigations, and outputs with the logits that these look at."""
-        raise NotImplementedError
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         # Called before the optimizer's step: weights are still those of the step before.

@@ -39,18 +39,13 @@ class Shares:
 @contextmanager
 def recorded(model: PreTrainedModel) -> Iterator[None]:
     """Let the layers of a model write down shares within the context, in passes that are given `shares=Shares(…)`."""
-    from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface, eager_mask
 
-    AttentionInterface.register(NAME, _attend)
+    from halueval.engine.blocks import attending_by
+
     AttentionMaskInterface.register(NAME, eager_mask)
-    config = model.config.get_text_config()
-    before = config._attn_implementation
-    config._attn_implementation = NAME
-    try:
+    with attending_by(model, NAME, _attend):
         yield
-    finally:
-        config._attn_implementation = before
 
 
 def _attend(
