@@ -271,6 +271,29 @@ class Lineage(_Strict):
     versions: dict[str, str] = {}
 
 
+class OnnxSpec(_Strict):
+    """What an ONNX file does not say of the transformers model that it was exported from.
+
+    Attributes:
+        file: of the weights, within the source's directory.
+        tokenizer: directory of the tokenizer's files, within the source's directory.
+        prefix: before the names of the model's parameters in the file.
+        config: the model's configuration, as in `config.json`.
+    """
+
+    file: str
+    tokenizer: str = "."
+    prefix: str = ""
+    config: dict[str, Any]
+
+    @field_validator("file", "tokenizer")
+    @classmethod
+    def _within(cls, value: str) -> str:
+        if value.startswith("/") or ".." in value.split("/") or "\\" in value:
+            raise ValueError("is a path within the source's directory, without '..'")
+        return value
+
+
 class ModelSpec(Card):
     """One model as its card says it."""
 
@@ -290,6 +313,7 @@ class ModelSpec(Card):
     labels: dict[str, str] = {}
     input_prefix: str = ""
     lineage: Lineage | None = None
+    onnx: OnnxSpec | None = None
 
     @model_validator(mode="before")
     @classmethod

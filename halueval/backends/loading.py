@@ -1,4 +1,4 @@
-"""From a model card to a loaded transformers model: files, GGUF conversion, architecture, dtype, adapter.
+"""From a model card to a loaded transformers model: files, conversion, architecture, dtype, adapter.
 
 `locate` needs no torch and is enough to identify a run; `load` is called only when something must be run.
 """
@@ -6,11 +6,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import logging
-import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from halueval.backends.base import Architecture, ModelIdentity
+from halueval.backends.conversion import convert_gguf, convert_onnx
 from halueval.backends.devices import use_all_cores
 from halueval.backends.fingerprint import (
     adapter_sha256,
@@ -27,19 +23,15 @@ from halueval.backends.fingerprint import (
     tokenizer_sha256,
     weights_sha256,
 )
+from halueval.backends.quiet import first_line, quiet_transformers
 from halueval.config import ModelSpec
 from halueval.errors import ModelError
 from halueval.schema import sha256_text
-from halueval.source import Progress, cache_dir, fetch_first, file_sha256
+from halueval.source import Progress, fetch_first, file_sha256
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-logger = logging.getLogger("halueval")
-
-CONVERSION_VERSION = 1
-"""Raised when the conversion of GGUF would write other tensors; part of the cache's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +91,8 @@ def locate(spec: ModelSpec, *, adapter: Path | None, progress: Progress | None =
             raise ModelError(f"{path}: a model is a directory with safetensors, or a .gguf file")
         weights = file_sha256(path)
         directory = convert_gguf(path, weights)
+    elif spec.onnx is not None and not any(path.glob("*.safetensors")):
+        directory, weights = convert_onnx(path, spec.onnx)
     else:
         ggufs = sorted(path.glob("*.gguf"))
         if len(ggufs) == 1 and not any(path.glob("*.safetensors")):
@@ -140,84 +134,6 @@ def _architecture(spec: ModelSpec, directory: Path) -> Architecture:
     return architecture
 
 
-def convert_gguf(path: Path, digest: str) -> Path:
-    """Directory with the dequantised float32 weights and tokenizer of a GGUF file, made once.
-
-    The directory is built under another name and renamed when it is whole, so that a conversion that
-    was killed is never taken for a model, and two at once do no harm.
-
-    Raises:
-        ModelError: not a GGUF file, or of an architecture that transformers cannot read from GGUF.
-    """
-    import filelock
-
-    target = cache_dir() / "converted" / f"{digest}-v{CONVERSION_VERSION}"
-    if target.is_dir():
-        return target
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(f"{target}.lock"):
-        if target.is_dir():
-            return target
-        for stale in target.parent.glob(f"{digest}-v{CONVERSION_VERSION}.tmp-*"):
-            shutil.rmtree(stale)
-        logger.info("converting %s to safetensors (once)", path.name)
-        work = Path(tempfile.mkdtemp(prefix=f"{target.name}.tmp-", dir=target.parent))
-        try:
-            _write_converted(path, work)
-            os.replace(work, target)
-        except OSError as error:
-            raise ModelError(f"{path}: cannot be converted into {target.parent}: {error}") from error
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
-    return target
-
-
-def _write_converted(path: Path, directory: Path) -> None:
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    try:
-        # transformers draws a bar of its own for this, whatever its settings say.
-        with quiet_transformers(), contextlib.redirect_stderr(io.StringIO()):
-            tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, local_files_only=True)
-            model: Any = AutoModelForCausalLM.from_pretrained(
-                path.parent, gguf_file=path.name, dtype=torch.float32, local_files_only=True
-            )
-            # The quantiser would make save_pretrained refuse, though nothing is quantised any more.
-            model.hf_quantizer = None
-            model.is_quantized = False
-            if hasattr(model.config, "quantization_config"):
-                del model.config.quantization_config
-            model.config._name_or_path = ""
-            model.save_pretrained(directory)
-            tokenizer.save_pretrained(directory)
-    except (ValueError, KeyError, ImportError, NotImplementedError) as error:
-        raise ModelError(f"{path}: not readable as GGUF by transformers: {_first_line(error)}") from error
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-
-
-class quiet_transformers:  # noqa: N801  # used like a function, as contextlib's own are
-    """Silence progress bars and hints of transformers while loading; halueval says what matters itself."""
-
-    def __enter__(self) -> None:
-        from transformers.utils import logging as hf_logging
-
-        self.verbosity = hf_logging.get_verbosity()
-        self.bars = hf_logging.is_progress_bar_enabled()
-        hf_logging.set_verbosity_error()
-        hf_logging.disable_progress_bar()
-
-    def __exit__(self, *_: object) -> None:
-        from transformers.utils import logging as hf_logging
-
-        hf_logging.set_verbosity(self.verbosity)
-        if self.bars:
-            hf_logging.enable_progress_bar()
-
-
 def load(
     located: LocatedModel, *, device: str, dtype: str, trust_remote_code: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -257,7 +173,7 @@ def load(
                 f"model {located.spec.name}: needs Python code of its own; read it, then pass --trust-remote-code"
             ) from error
         raise ModelError(
-            f"model {located.spec.name}: cannot be loaded from {located.directory}: {_first_line(error)}"
+            f"model {located.spec.name}: cannot be loaded from {located.directory}: {first_line(error)}"
         ) from error
     missing = sorted(report.get("missing_keys") or ())
     if missing:
@@ -294,7 +210,7 @@ def attach_adapter(model: Any, directory: Path) -> Any:
         with quiet_peft():
             adapted = PeftModel.from_pretrained(model, str(directory), local_files_only=True)
     except (ValueError, KeyError, RuntimeError, OSError) as error:
-        raise ModelError(f"adapter {directory}: does not fit the model: {_first_line(error)}") from error
+        raise ModelError(f"adapter {directory}: does not fit the model: {first_line(error)}") from error
     if adapted.active_peft_config.is_prompt_learning:
         raise ModelError(
             f"adapter {directory}: {adapted.active_peft_config.peft_type} puts virtual tokens before the text, which "

@@ -139,7 +139,7 @@ class SentenceEncoder:
             from transformers import AutoModel, AutoTokenizer
 
             from halueval.backends.devices import resolve_device, use_all_cores
-            from halueval.backends.loading import quiet_transformers
+            from halueval.backends.quiet import quiet_transformers
             from halueval.engine.products import pack_products
 
             device = resolve_device(self._asked[0])

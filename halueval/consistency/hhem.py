@@ -104,7 +104,7 @@ class HHEM(ConsistencyScorer):
     def _tokenizer(self) -> Any:
         from transformers import AutoTokenizer
 
-        from halueval.backends.loading import quiet_transformers
+        from halueval.backends.quiet import quiet_transformers
 
         directory = self._tokenizer_directory
         tokenizer_sha256(directory)

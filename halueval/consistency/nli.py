@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
 from halueval.consistency.grid import ClassifierScorer, Grid, joint
+from halueval.consistency.pair_classifier import PairClassifier
 from halueval.sentences import sentences as split
 
 
@@ -23,16 +24,7 @@ class Nli(ClassifierScorer):
 
     def grid(self, pair: Pair) -> Grid:
         """Sentences of the claim; pieces of the source up to the window."""
-        sentences = tuple(split(pair.claim, pair.language))
-        room = min(self.classifier.room(sentence) for sentence in sentences)
-        chunks: list[str] = []
-        for sentence in split(pair.source, pair.language):
-            longer = f"{chunks[-1]}{joint(pair.language)}{sentence}" if chunks else sentence
-            if chunks and self.classifier.count(longer) <= room:
-                chunks[-1] = longer
-            else:
-                chunks.append(sentence)
-        return Grid(tuple(chunks), sentences)
+        return whole_sentences(pair, self.classifier)
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
         """The largest P(entailment)."""
@@ -41,3 +33,20 @@ class Nli(ClassifierScorer):
     def claim_value(self, values: Sequence[float]) -> float:
         """The mean."""
         return self.mean(values)
+
+
+def whole_sentences(pair: Pair, classifier: PairClassifier) -> Grid:
+    """Sentences of the claim, and the source in pieces of whole sentences.
+
+    A piece holds as many as the model's window does beside the claim's longest sentence. Pieces do not overlap.
+    """
+    sentences = tuple(split(pair.claim, pair.language))
+    room = min(classifier.room(sentence) for sentence in sentences)
+    chunks: list[str] = []
+    for sentence in split(pair.source, pair.language):
+        longer = f"{chunks[-1]}{joint(pair.language)}{sentence}" if chunks else sentence
+        if chunks and classifier.count(longer) <= room:
+            chunks[-1] = longer
+        else:
+            chunks.append(sentence)
+    return Grid(tuple(chunks), sentences)

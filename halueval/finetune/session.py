@@ -282,7 +282,7 @@ def _quiet() -> Iterator[None]:
     """Keep transformers and datasets from drawing bars and hints of their own."""
     from datasets.utils import disable_progress_bars, enable_progress_bars
 
-    from halueval.backends.loading import quiet_transformers
+    from halueval.backends.quiet import quiet_transformers
 
     disable_progress_bars()
     try:

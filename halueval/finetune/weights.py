@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from halueval.backends.fingerprint import TOKENIZER_FILES, adapter_sha256, read_json, weights_sha256
-from halueval.backends.loading import LocatedModel, load, quiet_peft, quiet_transformers
+from halueval.backends.loading import LocatedModel, load, quiet_peft
+from halueval.backends.quiet import quiet_transformers
 from halueval.errors import ModelError, TrainingError, UsageError
 from halueval.finetune.recipe import Recipe
 
