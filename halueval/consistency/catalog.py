@@ -26,6 +26,7 @@ SCORERS: Mapping[str, str] = {
     "lite": "lite:Lite",
     "lite_lm": "lite_lm:LiteLM",
     "lookback": "lookback:Lookback",
+    "entailment_probe": "entailment_probe:EntailmentProbe",
     "nli": "nli:Nli",
     "summac_zs": "summac:SummaCZS",
     "summac_conv": "summac:SummaCConv",

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from halueval.backends.loading import LocatedModel
     from halueval.config import ModelSpec
 
-BATCH_TOKENS = 16_384
-"""Padded tokens of a pass, where no batch size is set."""
+BATCH_TOKENS = {"cpu": 4_096}
+"""Padded tokens of a pass by type of device, where no batch size is set. On a CPU larger passes leave its caches."""
+ACCELERATOR_TOKENS = 16_384
+"""The same on any other device."""
 
 NOT_FINITE = "the model gave no finite probability"
 
@@ -117,11 +119,13 @@ class LocalModel:
             ModelError: the files do not make a model.
         """
         from halueval.backends.loading import load
+        from halueval.engine.products import pack_products
 
         if self._loaded is None:
             model, tokenizer = load(self.located, device=self.device, dtype=self.dtype, trust_remote_code=False)
             if tokenizer.pad_token_id is None:
                 raise ModelError(f"model {self._name}: its tokenizer has no padding token, which batches need")
+            pack_products(model)
             self._loaded = model, tokenizer
         return self._loaded
 
@@ -148,7 +152,7 @@ def in_batches(
         encoded: inputs; one that could not be encoded is handed through.
         forward: runs inputs together.
         device: of the model.
-        batch_size: inputs of a pass; None for as many as `BATCH_TOKENS` hold.
+        batch_size: inputs of a pass; None for as many as `BATCH_TOKENS` of the device hold.
 
     Returns:
         For each input, in order, its probabilities, or why it has none: memory ran out with it alone, or they are
@@ -156,7 +160,8 @@ def in_batches(
     """
     out: list[Scored | FailedResponse | None] = [e if isinstance(e, FailedResponse) else None for e in encoded]
     todo = [(i, e) for i, e in enumerate(encoded) if isinstance(e, Encoded)]
-    budget = Budget(tokens=BATCH_TOKENS, scored=2**62).limited(None, batch_size)
+    tokens = BATCH_TOKENS.get(device.type, ACCELERATOR_TOKENS)
+    budget = Budget(tokens=tokens, scored=2**62).limited(None, batch_size)
     for part in plan_batches([Cost(len(e.ids["input_ids"]), 1) for _, e in todo], budget):
         batch = [todo[k] for k in part]
         rows = run_halving(lambda items: forward([e.ids for _, e in items]), batch, device)

@@ -9,6 +9,7 @@ from importlib.resources import files
 COEFFICIENTS = {
     "lite": ("halueval.consistency.lite", "lite.json"),
     "lite_lm": ("halueval.consistency.lite_lm", "lite_lm.json"),
+    "entailment_probe": ("halueval.consistency.entailment_probe", "entailment_probe.json"),
     "lookback": ("halueval.consistency.lookback", "lookback.json"),
 }
 """Package and file of a scorer's coefficients; `fitted_on` in it names the sets of which it was made."""
