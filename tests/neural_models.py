@@ -8,6 +8,7 @@ from pathlib import Path
 from small_models import SMALL_T5, build_tokenizer, save_bert, save_t5
 
 from halueval.consistency.local_model import Scored
+from halueval.consistency.pair_classifier import PairClassifier
 
 NLI = ("entailment", "neutral", "contradiction")
 WORDS = (
@@ -66,6 +67,8 @@ class Scripted:
 
     def __init__(self, rule, roles=NLI, window=512):
         self.rule, self.roles, self.window, self.asked = rule, roles, window, []
+
+    lacks = PairClassifier.lacks
 
     def count(self, text):
         return len(text.split())
