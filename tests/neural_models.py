@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from small_models import SMALL_T5, build_tokenizer, save_bert, save_t5
 
@@ -67,6 +68,7 @@ class Scripted:
 
     def __init__(self, rule, roles=NLI, window=512):
         self.rule, self.roles, self.window, self.asked = rule, roles, window, []
+        self.local = SimpleNamespace(spec=lambda: SimpleNamespace(name="scripted"))
 
     lacks = PairClassifier.lacks
 
