@@ -10,7 +10,7 @@ p_k is choice k's share of the probability of all choices, K their number (`stat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -39,32 +39,41 @@ def _probabilities(sample: Sample, outcome: Outcome, judged: Judged, *, one_righ
     return softmax(np.array([outcome.loglikelihoods], dtype=np.float64))
 
 
-class BrierSum(MeanScorer):
+class ScoringRule(MeanScorer):
+    """Base of scoring rules: what the probabilities of a sample's choices cost, given which of them are right.
+
+    Attributes:
+        one_right: only where one choice is right.
+        terms: the cost of each row of probabilities, shape (n, K), with the indices of its right choices.
+    """
+
+    needs = frozenset({"choices"})
+    higher_is_better = False
+    one_right: ClassVar[bool]
+    terms: ClassVar[Callable[[FloatArray, Sequence[Sequence[int]]], FloatArray]]
+
+    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
+        """The sample's cost."""
+        p = _probabilities(sample, outcome, judged, one_right=self.one_right)
+        return p if isinstance(p, Score) else Score(float(type(self).terms(p, [sample.gold])[0]))
+
+
+class BrierSum(ScoringRule):
     """Mean squared error over all choices."""
 
     name = "brier_sum"
-    needs = frozenset({"choices"})
-    higher_is_better = False
+    one_right = True
+    terms = staticmethod(brier_sum_terms)
     summary = "mean over samples of Σ (p(choice) - [it is right])², 0-2 (Brier 1950; harness brier_score)"
 
-    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
-        """The sample's sum."""
-        p = _probabilities(sample, outcome, judged, one_right=True)
-        return p if isinstance(p, Score) else Score(float(brier_sum_terms(p, [sample.gold])[0]))
 
-
-class ChoiceNLL(MeanScorer):
+class ChoiceNLL(ScoringRule):
     """Mean log score of the right choices."""
 
     name = "choice_nll"
-    needs = frozenset({"choices"})
-    higher_is_better = False
+    one_right = False
+    terms = staticmethod(choice_nll_terms)
     summary = "mean of -log of the right choices' share of the probability of all choices, nats"
-
-    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
-        """Minus the log of the share."""
-        p = _probabilities(sample, outcome, judged, one_right=False)
-        return p if isinstance(p, Score) else Score(float(choice_nll_terms(p, [sample.gold])[0]))
 
 
 class ClasswiseECE(BinnedGaps):
