@@ -26,14 +26,19 @@ ROLES: Mapping[str, Role] = {
 EXAMPLE = "labels: [entailment, neutral, contradiction]"
 
 BY_OPTION = f"give what they mean, in their order, by the option `labels`, as in `{EXAMPLE}`"
-BY_CARD = "say what they mean in a model card, as in `labels: {LABEL_0: entailment, LABEL_1: not_entailment}`"
-"""What to write where a configuration does not say what outputs mean: as an option of the scorer, or in a card."""
+"""What to write where a configuration does not say what outputs mean, as an option of the scorer."""
 
 NAMES_SHOWN, CHARACTERS_SHOWN = 6, 40
 
 
 class UnknownLabelsError(ModelError):
     """A configuration that does not say what a head's outputs mean: nothing that the user wrote is wrong."""
+
+
+def by_card(*roles: Role) -> str:
+    """The same in a model card, where there is no such option."""
+    example = ", ".join(f"LABEL_{i}: {role}" for i, role in enumerate(roles))
+    return f"say what they mean in a model card, as in `labels: {{{example}}}`"
 
 
 def shown(names: Sequence[str]) -> str:

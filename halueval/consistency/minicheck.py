@@ -7,7 +7,7 @@ from typing import Any
 
 from halueval.consistency.base import Pair
 from halueval.consistency.grid import Grid, GridScorer, joint
-from halueval.consistency.labels import BY_CARD, UnknownLabelsError, roles_of, shown
+from halueval.consistency.labels import UnknownLabelsError, by_card, roles_of, shown
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
@@ -226,7 +226,8 @@ class MiniCheck(GridScorer):
             raise ModelError(f"consistency scorer 'minicheck' needs a head of two outputs, not {shown(names)}")
         if names == ("LABEL_0", "LABEL_1"):
             return [0, 1]
-        supported = roles_of(names, model=self.local.spec().name, advice=BY_CARD).index("entailment")
+        advice = by_card("not_entailment", "entailment")
+        supported = roles_of(names, model=self.local.spec().name, advice=advice).index("entailment")
         return [1 - supported, supported]
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:

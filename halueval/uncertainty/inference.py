@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 
-from halueval.consistency.labels import BY_CARD
+from halueval.consistency.labels import by_card
 from halueval.consistency.pair_classifier import PairClassifier
 from halueval.schema import FailedResponse, canonical_json, sha256_text
 
@@ -30,8 +30,9 @@ class InferenceModel:
     def __init__(
         self, model: str, *, device: str = "auto", dtype: str = "float32", labels: str | Sequence[str] | None = None
     ) -> None:
+        advice = by_card("entailment", "neutral", "contradiction")
         self._classifier = PairClassifier(
-            model, scorer="--uncertainty-nli", device=device, dtype=dtype, labels=labels, advice=BY_CARD
+            model, scorer="--uncertainty-nli", device=device, dtype=dtype, labels=labels, advice=advice
         )
         self._known: dict[tuple[str, str], tuple[float, ...] | FailedResponse] = {}
 
