@@ -10,7 +10,7 @@ p_k is choice k's share of the probability of all choices, K their number (`stat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from halueval.scorers.calibration import BINS, BinnedGaps, answer_of, pairs_of, 
 from halueval.scorers.likelihood import DIFFERENT_CHOICES
 from halueval.stats.calibration import Scheme
 from halueval.stats.rescaling import softmax
-from halueval.stats.scoring_rules import MAX_CLASSES, brier_sum_terms, choice_nll_terms, classwise_table
+from halueval.stats.scoring_rules import MAX_CLASSES, Gold, brier_sum_terms, choice_nll_terms, classwise_table
 
 NO_RIGHT = "no right choice is marked"
 MANY_RIGHT = "more than one right choice"
@@ -44,18 +44,18 @@ class ScoringRule(MeanScorer):
 
     Attributes:
         one_right: only where one choice is right.
-        terms: the cost of each row of probabilities, shape (n, K), with the indices of its right choices.
+        terms: the cost of samples, shape (n,), by the probabilities of their choices, shape (n, K), and the right ones.
     """
 
     needs = frozenset({"choices"})
     higher_is_better = False
     one_right: ClassVar[bool]
-    terms: ClassVar[Callable[[FloatArray, Sequence[Sequence[int]]], FloatArray]]
+    terms: ClassVar[staticmethod[[FloatArray, Gold], FloatArray]]
 
     def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
         """The sample's cost."""
         p = _probabilities(sample, outcome, judged, one_right=self.one_right)
-        return p if isinstance(p, Score) else Score(float(type(self).terms(p, [sample.gold])[0]))
+        return p if isinstance(p, Score) else Score(float(self.terms(p, [sample.gold])[0]))
 
 
 class BrierSum(ScoringRule):
@@ -63,8 +63,8 @@ class BrierSum(ScoringRule):
 
     name = "brier_sum"
     one_right = True
-    terms = staticmethod(brier_sum_terms)
     summary = "mean over samples of Σ (p(choice) - [it is right])², 0-2 (Brier 1950; harness brier_score)"
+    terms = staticmethod(brier_sum_terms)
 
 
 class ChoiceNLL(ScoringRule):
@@ -72,8 +72,8 @@ class ChoiceNLL(ScoringRule):
 
     name = "choice_nll"
     one_right = False
-    terms = staticmethod(choice_nll_terms)
     summary = "mean of -log of the right choices' share of the probability of all choices, nats"
+    terms = staticmethod(choice_nll_terms)
 
 
 class ClasswiseECE(BinnedGaps):
