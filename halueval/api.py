@@ -63,10 +63,9 @@ logger = logging.getLogger("halueval")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """Everything that `halueval run` can be told, apart from models and tasks."""
+class Loading:
+    """How models and data are loaded."""
 
-    settings: RunSettings = field(default_factory=RunSettings)
     device: str = "auto"
     dtype: str = "auto"
     adapter: Path | None = None
@@ -74,6 +73,13 @@ class Options:
     include_path: tuple[Path, ...] = ()
     trust_remote_code: bool = False
     progress: Progress | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Options(Loading):
+    """Everything that `halueval run` can be told, apart from models and tasks."""
+
+    settings: RunSettings = field(default_factory=RunSettings)
     uncertainty: tuple[int, float] | None = None  # draws and their temperature
     uncertainty_nli: str | None = None
 
@@ -212,7 +218,7 @@ def iter_runs(
         located = locate(spec, adapter=options.adapter, progress=options.progress)
         for job in jobs:
             check_fit(job.task, located.architecture, spec.name)
-        handle = open_handle(located, options)
+        handle = open_handle(located, options, settings.chat)
         ready = []
         for job in jobs:
             scorers = scorers_for(job.task, located.architecture, options.trust_remote_code)
@@ -248,7 +254,7 @@ def _in_order(
                 shown += 1
 
 
-def open_handle(located: LocatedModel, options: Options) -> ModelHandle:
+def open_handle(located: LocatedModel, options: Loading, chat: ChatSettings) -> ModelHandle:
     """A handle that loads the model at the first need.
 
     Raises:
@@ -257,7 +263,6 @@ def open_handle(located: LocatedModel, options: Options) -> ModelHandle:
     device = resolve_device(options.device)
     dtype = resolve_dtype(options.dtype, located.spec, device)
     identity = located.identity(dtype)
-    chat = options.settings.chat
     if chat.apply and identity.chat_template_sha256 is None:
         raise UsageError(f"model {identity.name} has no chat template; leave out --apply-chat-template")
 

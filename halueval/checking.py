@@ -43,6 +43,9 @@ def available(
 ) -> tuple[dict[str, dict[str, Any]], dict[str, Check]]:
     """What stands behind each figure, for a run's identity; and the figures that do without, which is told once.
 
+    So is a figure whose scorer can give no value, since its model's configuration does not say what the model's outputs
+    mean.
+
     Only a figure that a run has by default does without: a scorer that a task names must be there.
 
     Args:
@@ -63,6 +66,8 @@ def available(
     for figure, checker in checkers_of(scorers, device).items():
         try:
             found |= describe({figure: checker}, language)
+            if why := checker.unusable():
+                _warn(f"figure {figure} will have no value: {why}")
         except DigestError:
             raise
         except SourceError as error:

@@ -46,18 +46,29 @@ class IncompleteError(HaluevalError):
     exit_code = 3
 
 
+NEAR = 0.66
+"""Least share of letters in common (`difflib`'s ratio) at which a name is taken for a slip of the pen: `rum` for `run`
+and `alfa` for `alpha` have two thirds. At difflib's own .6, `bogus` stands for `about` and `other` for `order`."""
+
+MOST_SHOWN = 8
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """Return a hint naming the nearest valid choices, to be appended to an error line.
+
+    Args:
+        name: that is not among the choices.
+        choices: what would be right.
 
     Returns:
         `"; did you mean 'a' or 'b'?"`, or the first few choices when nothing is close, or `""` when
         there are no choices at all.
     """
     known = sorted(set(choices))
-    close = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    close = difflib.get_close_matches(name, known, n=2, cutoff=NEAR)
     if close:
         return "; did you mean " + " or ".join(repr(c) for c in close) + "?"
     if not known:
         return ""
-    shown = ", ".join(known[:8]) + (", …" if len(known) > 8 else "")
+    shown = ", ".join(known[:MOST_SHOWN]) + (", …" if len(known) > MOST_SHOWN else "")
     return f"; choose from: {shown}"

@@ -5,30 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from halueval.api import Options, check_writable, open_handle
+from halueval.api import Loading, check_writable, open_handle
 from halueval.backends.loading import locate
 from halueval.dataset import load_data
 from halueval.errors import UsageError
-from halueval.job import Observer, RunSettings
+from halueval.job import Observer
 from halueval.probing.asking import prepare_probe
 from halueval.probing.probe import Probed, run_probe
 from halueval.probing.settings import ProbeSettings
 from halueval.registry import Registry
-from halueval.source import Progress
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeOptions:
+class ProbeOptions(Loading):
     """Everything that `halueval probe` can be told, apart from model and task."""
 
     settings: ProbeSettings = field(default_factory=ProbeSettings)
-    device: str = "auto"
-    dtype: str = "auto"
-    adapter: Path | None = None
-    data: Path | None = None
-    include_path: tuple[Path, ...] = ()
-    trust_remote_code: bool = False
-    progress: Progress | None = None
 
 
 def probe_model(model: str, task: str, options: ProbeOptions, observer: Observer) -> Probed:
@@ -50,14 +42,5 @@ def probe_model(model: str, task: str, options: ProbeOptions, observer: Observer
     check_writable(settings.output)
     data = load_data(card, base=card.directory or Path(), data_file=options.data, progress=options.progress)
     located = locate(spec, adapter=options.adapter, progress=options.progress)
-    handle = open_handle(
-        located,
-        Options(
-            settings=RunSettings(chat=settings.chat),
-            device=options.device,
-            dtype=options.dtype,
-            adapter=options.adapter,
-            trust_remote_code=options.trust_remote_code,
-        ),
-    )
+    handle = open_handle(located, options, settings.chat)
     return run_probe(prepare_probe(card, data, handle.identity, settings), handle, settings, observer)

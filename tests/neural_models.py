@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 from small_models import SMALL_T5, build_tokenizer, save_bert, save_t5
 
 from halueval.consistency.local_model import Scored
+from halueval.consistency.pair_classifier import PairClassifier
 
 NLI = ("entailment", "neutral", "contradiction")
 WORDS = (
@@ -66,6 +68,9 @@ class Scripted:
 
     def __init__(self, rule, roles=NLI, window=512):
         self.rule, self.roles, self.window, self.asked = rule, roles, window, []
+        self.local = SimpleNamespace(spec=lambda: SimpleNamespace(name="scripted"))
+
+    lacks = PairClassifier.lacks
 
     def count(self, text):
         return len(text.split())

@@ -110,7 +110,7 @@ def dtype(about: str = "Precision of the weights.") -> Decorator:
 
 
 def loading(given: Mapping[str, Any], progress: Progress | None) -> dict[str, Any]:
-    """What `api.Options` and `knowledge.ProbeOptions` both hold: how models and data are loaded."""
+    """The fields of `api.Loading`, which `api.Options` and `knowledge.ProbeOptions` extend."""
     names = ("device", "dtype", "adapter", "data", "include_path", "trust_remote_code")
     return {name: given[name] for name in names} | {"progress": progress}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,11 @@ from halueval.cli.targets import targets_of, write
 from halueval.errors import IncompleteError, UsageError, nearest
 
 if TYPE_CHECKING:
+    from halueval.consistency.base import ConsistencyScorer
     from halueval.job import Observer
     from halueval.report.validation_record import Record
+
+logger = logging.getLogger("halueval")
 
 EPILOG = """\b
 Examples:
@@ -97,13 +101,14 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     options = _options(names, given["options"])
     # Built once now, so that a wrong option is told before the work, and once more each in its turn, so that the
     # model of one is let go before the next is loaded.
-    called = [catalog.create(name, options[name]).name for name in names]
+    built = [catalog.create(name, options[name]) for name in names]
     made_sets = [
         load_set(name, given["data_dir"], limit=given["limit"], seed=given["seed"])
         for name in choose_sets(_split(sets))
     ]
-    _check_distinct("scorer", called)
+    _check_distinct("scorer", [scorer.name for scorer in built])
     _check_distinct("annotated set", [annotated.spec.name for annotated in made_sets])
+    _check_usable(built)
     scorers_in_turn = (catalog.create(name, options[name]) for name in names)
     settings = Settings(n_resamples=given["n_resamples"], seed=given["seed"])
     keeper = KeptScores(given["scores_dir"], write_atomically) if given["scores_dir"] else None
@@ -174,6 +179,18 @@ def _parse_option(text: str, names: list[str]) -> tuple[str | None, str, Any]:
     if isinstance(value, dict | list) and raw.lstrip()[:1] not in ("{", "["):  # "a: b" without them is a text
         value = raw
     return owner or None, key, value if isinstance(value, bool | int | float | dict | list) else raw
+
+
+def _check_usable(scorers: list[ConsistencyScorer]) -> None:
+    """Find everything that scorers need, before any progress is shown; say which of them can score nothing.
+
+    Raises:
+        ModelError, SourceError, UsageError: a scorer's model was not named or cannot be had.
+    """
+    for scorer in scorers:
+        scorer.identity()
+        if why := scorer.unusable():
+            logger.warning("%s will score no row: %s", scorer.name, why)
 
 
 def _check_distinct(kind: str, names: list[str]) -> None:

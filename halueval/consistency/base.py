@@ -116,6 +116,9 @@ class ConsistencyScorer(ABC):
         """
         out: list[Verdict | None] = [self._refused(pair) for pair in pairs]
         todo = [i for i, verdict in enumerate(out) if verdict is None]
+        if todo and (why := self.unusable()):
+            advance(len(pairs))
+            return [verdict or Verdict.unscored(why) for verdict in out]
         if len(todo) < len(pairs):
             advance(len(pairs) - len(todo))
         found = self.verdicts([pairs[i] for i in todo], advance) if todo else []
@@ -139,6 +142,16 @@ class ConsistencyScorer(ABC):
 
         `advance` must be told of each pair once.
         """
+
+    def unusable(self) -> str | None:
+        """Why no pair can have a value, in a line, where nothing that the user wrote is wrong; None where they can.
+
+        It is asked before any model is run, and no model is loaded for it.
+
+        Raises:
+            ModelError, SourceError, UsageError: see `identity`.
+        """
+        return None
 
     @property
     def model_name(self) -> str | None:

@@ -120,6 +120,11 @@ class FActScore(ConsistencyScorer):
             pairs = [replace(pair, source=str(self._knowledge)) for pair in pairs]
         return super().score(pairs, advance)
 
+    def unusable(self) -> str | None:
+        """Why its checker can say nothing; no fact is looked for then."""
+        why = self.checker.unusable()
+        return why and f"no fact can be checked: {why}"
+
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """Find the facts of all claims, check all of them at once, and put the values together."""
         claims = self._facts(pairs)

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import ClassVar, TypedDict
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
+from halueval.consistency.labels import Role
 from halueval.consistency.local_model import Scored
 from halueval.consistency.pair_classifier import PairClassifier
 from halueval.schema import FailedResponse
@@ -119,7 +120,9 @@ class ClassifierOptions(TypedDict, total=False):
 class ClassifierScorer(GridScorer):
     """A grid whose model is a sequence-classification model over pairs.
 
-    A subclass may set `longest_pair`, the published `max_length` where none is given; None is the model's window.
+    A subclass may set `longest_pair`, the published `max_length` where none is given (None is the model's window), and
+    `needed`, the roles that it asks of the head. Where the model's configuration does not name these, no pair has a
+    value.
 
     Args:
         model: directory with safetensors, hub id, or name of a model card.
@@ -132,6 +135,7 @@ class ClassifierScorer(GridScorer):
     """
 
     longest_pair: ClassVar[int | None] = None
+    needed: ClassVar[tuple[Role, ...]] = ("entailment",)
 
     def __init__(
         self,
@@ -153,6 +157,10 @@ class ClassifierScorer(GridScorer):
             max_length=self.longest_pair if max_length is None else max_length,
         )
 
+    def unusable(self) -> str | None:
+        """Which of the needed outputs the head does not have by its configuration, and what to write."""
+        return self.classifier.lacks(*self.needed)
+
     def ask(self, items: Sequence[tuple[str, str]]) -> list[Scored | FailedResponse]:
         """Class probabilities, in the order of the classifier's roles."""
         return self.classifier.probabilities(items)
@@ -171,5 +179,6 @@ class ClassifierScorer(GridScorer):
         return self.classifier.local.spec().name
 
     def identity(self) -> dict[str, str | int]:
-        """Name, version, and the classifier's identity."""
-        return {**super().identity(), **self.classifier.identity()}
+        """Name, version, the classifier's identity, and that its outputs are of no use, where they are."""
+        unknown = {"outputs": "unknown"} if self.unusable() else {}
+        return {**super().identity(), **self.classifier.identity(), **unknown}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from halueval.errors import ModelError
+from halueval.visible import visible
 
 Role = Literal["entailment", "neutral", "contradiction", "not_entailment"]
 
@@ -24,33 +25,62 @@ ROLES: Mapping[str, Role] = {
 
 EXAMPLE = "labels: [entailment, neutral, contradiction]"
 
+BY_OPTION = f"give what they mean, in their order, by the option `labels`, as in `{EXAMPLE}`"
+"""What to write where a configuration does not say what outputs mean, as an option of the scorer."""
 
-def roles_of(names: Sequence[str], *, model: str, given: bool = False) -> tuple[Role, ...]:
+NAMES_SHOWN, CHARACTERS_SHOWN = 6, 40
+
+
+class UnknownLabelsError(ModelError):
+    """A configuration that does not say what a head's outputs mean: nothing that the user wrote is wrong."""
+
+
+def by_card(*roles: Role) -> str:
+    """The same in a model card, where there is no such option."""
+    example = ", ".join(f"LABEL_{i}: {role}" for i, role in enumerate(roles))
+    return f"say what they mean in a model card, as in `labels: {{{example}}}`"
+
+
+def shown(names: Sequence[str]) -> str:
+    """The first names of outputs, which may be any text, for a line."""
+    first = [visible(name)[:CHARACTERS_SHOWN] for name in names[:NAMES_SHOWN]]
+    return ", ".join([*first, "…"] if len(names) > len(first) else first)
+
+
+def roles_of(names: Sequence[str], *, model: str, given: bool = False, advice: str = BY_OPTION) -> tuple[Role, ...]:
     """What each output of a head means.
 
     Args:
         names: of the outputs, in their order.
         model: for the error.
         given: the names come from the option `labels` rather than from the configuration.
+        advice: what to write where the configuration does not say.
 
     Raises:
-        ModelError: a name says nothing (`LABEL_0`), a role stands twice, or none is entailment.
+        ModelError: in the option a name says nothing, a role stands twice, or none is entailment; or there are fewer
+            than two outputs.
+        UnknownLabelsError: so it is in the configuration (`LABEL_0`).
     """
+    unknown = UnknownLabelsError(
+        f"model {model}: its configuration calls its outputs {shown(names)}, which does not tell which one is "
+        f"entailment and what the others are; {advice}"
+    )
+    few = f"model {model}: its outputs are {shown(names) or 'none'}; needed are two or three of different meaning"
+    if len(names) < 2:
+        raise ModelError(few)
     found: list[Role] = []
     for name in names:
         role = ROLES.get(re.sub(r"[\s_-]+", "_", name.strip().lower()))
         if role is None:
-            where = "the option `labels`" if given else "its config.json"
+            if not given:
+                raise unknown
             raise ModelError(
-                f"model {model}: {where} calls an output {name!r}, which does not say what it means; give the order of "
-                f"all {len(names)} outputs by an option, as in `{EXAMPLE}`"
+                f"model {model}: the option `labels` calls an output {name!r}, which does not say what it means; give "
+                f"the order of all {len(names)} outputs, as in `{EXAMPLE}`"
             )
         found.append(role)
-    if len(found) < 2 or found.count("entailment") != 1 or len(set(found)) < len(found):
-        raise ModelError(
-            f"model {model}: its outputs are {', '.join(names) or 'none'}; needed are two or three of different "
-            f"meaning, one of them entailment, as in `{EXAMPLE}`"
-        )
+    if found.count("entailment") != 1 or len(set(found)) < len(found):
+        raise ModelError(f"{few}, one of them entailment, as in `{EXAMPLE}`") if given else unknown
     return tuple(found)
 
 

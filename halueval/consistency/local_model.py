@@ -129,15 +129,45 @@ class LocalModel:
             self._loaded = model, tokenizer
         return self._loaded
 
+    def output_names(self) -> tuple[str, ...]:
+        """What the model's head calls its outputs, in their order: by `config.json`, which a card may translate.
+
+        Nothing is loaded. A file without names means what transformers takes it for: `LABEL_0`, `LABEL_1` …
+
+        Raises:
+            ModelError: the model has no classification head, or the file's names are none.
+            SourceError, UsageError: its files cannot be had.
+        """
+        from halueval.backends.fingerprint import read_json
+
+        if self.located.architecture != "classifier":
+            raise ModelError(
+                f"model {self._name}: is {self.located.architecture}; needed is a sequence-classification model "
+                "(…ForSequenceClassification)"
+            )
+        path = self.located.directory / "config.json"
+        config = read_json(path)
+        names, size = config.get("id2label"), config.get("num_labels", 2)
+        if names is None and isinstance(size, int):
+            names = {str(i): f"LABEL_{i}" for i in range(size)}
+        if not isinstance(names, dict) or set(names) != {str(i) for i in range(len(names))}:
+            raise ModelError(f"{path}: `id2label` must name the outputs 0, 1 … of the model's head")
+        given = self.spec().labels
+        return tuple(given.get(str(names[str(i)]), str(names[str(i)])) for i in range(len(names)))
+
     def identity(self) -> dict[str, str | int]:
         """What determines its answers: digests of its files, which are found but not loaded, and the precision.
+
+        What a card says of the head's outputs is part of it too.
 
         Raises:
             ModelError, SourceError, UsageError: no model was named, or its files cannot be had.
         """
         known = asdict(self.located.identity(self.dtype))
         digests = {key: value for key, value in known.items() if key.endswith("_sha256") and value is not None}
-        return {**digests, "dtype": known["dtype"]}
+        labels = self.spec().labels
+        said = {"card_labels": ",".join(f"{name}={meaning}" for name, meaning in sorted(labels.items()))}
+        return {**digests, "dtype": known["dtype"], **(said if labels else {})}
 
 
 def in_batches(

@@ -7,7 +7,7 @@ from typing import Any
 
 from halueval.consistency.base import Pair
 from halueval.consistency.grid import Grid, GridScorer, joint
-from halueval.consistency.labels import roles_of
+from halueval.consistency.labels import UnknownLabelsError, by_card, roles_of, shown
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
@@ -100,6 +100,14 @@ class MiniCheck(GridScorer):
                 "take the scorer 'judge' for one"
             )
         return architecture == "seq2seq"
+
+    def unusable(self) -> str | None:
+        """What the head's outputs are called, where that does not tell which of them means supported."""
+        try:
+            _ = None if self.is_t5 else self._order()
+        except UnknownLabelsError as error:
+            return str(error)
+        return None
 
     @property
     def window(self) -> int:
@@ -196,7 +204,7 @@ class MiniCheck(GridScorer):
         import torch
 
         model, tokenizer = self.local.load()
-        order = self._order(model.config)
+        order = self._order()
 
         def forward(inputs: list[Mapping[str, list[int]]]) -> list[list[float]]:
             batch = tokenizer.pad([dict(ids) for ids in inputs], return_tensors="pt").to(model.device)
@@ -206,15 +214,20 @@ class MiniCheck(GridScorer):
 
         return forward
 
-    def _order(self, config: Any) -> list[int]:
-        """Outputs for not supported and supported: the official 0 and 1 unless the configuration has names."""
-        names = [str(config.id2label[i]) for i in range(int(config.num_labels))]
-        if names == ["LABEL_0", "LABEL_1"]:
+    def _order(self) -> list[int]:
+        """Outputs for not supported and supported: the official 0 and 1 unless the configuration has names.
+
+        Raises:
+            ModelError: there are not two.
+            UnknownLabelsError: their names do not say what they mean.
+        """
+        names = self.local.output_names()
+        if len(names) != 2:
+            raise ModelError(f"consistency scorer 'minicheck' needs a head of two outputs, not {shown(names)}")
+        if names == ("LABEL_0", "LABEL_1"):
             return [0, 1]
-        roles = roles_of(names, model=self.local.spec().name)
-        if len(roles) != 2:
-            raise ModelError(f"consistency scorer 'minicheck' needs a head of two outputs, not {', '.join(names)}")
-        supported = roles.index("entailment")
+        advice = by_card("not_entailment", "entailment")
+        supported = roles_of(names, model=self.local.spec().name, advice=advice).index("entailment")
         return [1 - supported, supported]
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
@@ -231,10 +244,11 @@ class MiniCheck(GridScorer):
         return self.local.spec().name
 
     def identity(self) -> dict[str, str | int]:
-        """Name, version, the model's identity, and sizes that are not the official ones."""
+        """Name, version, the model's identity, other sizes than the official ones, and outputs that say nothing."""
         sizes = {"chunk_size": self._chunk_size, "max_length": self._max_length}
         return {
             **super().identity(),
             **self.local.identity(),
             **{key: size for key, size in sizes.items() if size is not None},
+            **({"outputs": "unknown"} if self.unusable() else {}),
         }

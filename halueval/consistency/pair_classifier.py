@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
-from halueval.consistency.labels import Role, roles_of, split_labels
+from halueval.consistency.labels import BY_OPTION, EXAMPLE, Role, UnknownLabelsError, roles_of, shown, split_labels
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
@@ -26,6 +26,7 @@ class PairClassifier:
         labels: what the outputs mean, in their order; None to read it from `id2label` of the configuration.
         max_length: tokens of a pair at most. Only a model without absolute positions (DeBERTa) can be given more
             than its configuration says.
+        advice: what a user writes where neither `labels` nor the configuration says what the outputs mean.
     """
 
     def __init__(
@@ -38,10 +39,11 @@ class PairClassifier:
         batch_size: int | None = None,
         labels: str | Sequence[str] | None = None,
         max_length: int | None = None,
+        advice: str = BY_OPTION,
     ) -> None:
         self.local = LocalModel(model, scorer=scorer, device=device, dtype=dtype)
         self.labels, self.max_length, self._batch_size = split_labels(labels), max_length, batch_size
-        self._model, self._name = None, str(model)
+        self._model, self._name, self._advice = None, str(model), advice
         self.count = lru_cache(maxsize=65_536)(self._count)
 
     @property
@@ -52,11 +54,7 @@ class PairClassifier:
             ModelError: it has none, or cannot be loaded.
         """
         if self._model is None:
-            if self.local.located.architecture != "classifier":
-                raise ModelError(
-                    f"model {self._name}: is {self.local.located.architecture}; needed is a sequence-classification "
-                    "model (…ForSequenceClassification)"
-                )
+            _ = self.local.output_names()
             self._model = self.local.load()[0]
         return self._model
 
@@ -69,17 +67,36 @@ class PairClassifier:
     def roles(self) -> tuple[Role, ...]:
         """What each output means: by `labels`, else by the names of `id2label`, which a model card may translate.
 
+        Nothing is loaded for it.
+
         Raises:
-            ModelError: the configuration does not say, or `labels` does not fit the head.
+            ModelError: there is no such head, or `labels` does not fit it.
+            UnknownLabelsError: the configuration does not say.
         """
-        config = self.model.config
-        size = int(config.num_labels)
-        if self.labels is not None:
-            if len(self.labels) != size:
-                raise ModelError(f"model {self._name}: has {size} outputs, but `labels` names {len(self.labels)}")
-            return roles_of(self.labels, model=self._name, given=True)
-        names = [str(config.id2label[i]) for i in range(size)]
-        return roles_of([self.local.spec().labels.get(name, name) for name in names], model=self._name)
+        names = self.local.output_names()
+        if self.labels is None:
+            return roles_of(names, model=self.local.spec().name, advice=self._advice)
+        if len(self.labels) != len(names):
+            raise ModelError(f"model {self._name}: has {len(names)} outputs, but `labels` names {len(self.labels)}")
+        return roles_of(self.labels, model=self._name, given=True)
+
+    def lacks(self, *needed: Role) -> str | None:
+        """Why no pair can be given these probabilities: the reason, in a line; None where they all can.
+
+        Raises:
+            ModelError: see `roles`.
+        """
+        try:
+            roles = self.roles
+        except UnknownLabelsError as error:
+            return str(error)
+        missing = [role for role in needed if role not in roles]
+        if not missing:
+            return None
+        return (
+            f"model {self.local.spec().name}: its outputs are {shown(roles)}; needed is P({missing[0]}): take a model "
+            f"whose outputs are those of `{EXAMPLE}`"
+        )
 
     @cached_property
     def window(self) -> int:

@@ -60,26 +60,18 @@ class _SummaC(ClassifierScorer):
 class SummaCZS(_SummaC):
     """Mean over the claim's sentences of the largest P(entailment) less the largest P(contradiction).
 
-    The two maxima run over the source's sentences, each on its own. The head must tell contradiction from neutral.
+    The two maxima run over the source's sentences, each on its own. A head that does not tell contradiction from
+    neutral gives no value.
     """
 
     name = "summac_zs"
     version = 2
     summary = "mean over sentences of max P(entailment) − max P(contradiction), in [−1, 1]; Laban and others 2022"
+    needed = ("entailment", "contradiction")
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
-        """The largest P(entailment) less the largest P(contradiction).
-
-        Raises:
-            ModelError: the head has no class of contradiction.
-        """
-        roles = self.classifier.roles
-        if "contradiction" not in roles:
-            raise ModelError(
-                f"consistency scorer {self.name!r} needs P(contradiction), but the model's outputs are "
-                f"{', '.join(roles)}; take a three-way model, or the scorer 'nli'"
-            )
-        against = roles.index("contradiction")
+        """The largest P(entailment) less the largest P(contradiction)."""
+        against = self.classifier.roles.index("contradiction")
         return max(self.entailment(row) for row in column) - max(row[against] for row in column)
 
     def claim_value(self, values: Sequence[float]) -> float:
@@ -207,10 +199,10 @@ class SummaCConv(_SummaC):
             self._conv = read_conv(self._path)
         return self._conv
 
-    def grid(self, pair: Pair) -> Grid:
-        """Sentences of either side; refuses before any model is loaded where the layers are missing."""
+    def unusable(self) -> str | None:
+        """As of every classifier; refuses before any model is looked for where the layers are missing."""
         _ = self.conv
-        return super().grid(pair)
+        return super().unusable()
 
     def sentence_value(self, column: Sequence[tuple[float, ...]]) -> float:
         """Output of the linear layer."""

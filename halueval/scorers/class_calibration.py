@@ -21,7 +21,7 @@ from halueval.scorers.calibration import BINS, BinnedGaps, answer_of, pairs_of, 
 from halueval.scorers.likelihood import DIFFERENT_CHOICES
 from halueval.stats.calibration import Scheme
 from halueval.stats.rescaling import softmax
-from halueval.stats.scoring_rules import MAX_CLASSES, brier_sum_terms, choice_nll_terms, classwise_table
+from halueval.stats.scoring_rules import MAX_CLASSES, Gold, brier_sum_terms, choice_nll_terms, classwise_table
 
 NO_RIGHT = "no right choice is marked"
 MANY_RIGHT = "more than one right choice"
@@ -39,32 +39,41 @@ def _probabilities(sample: Sample, outcome: Outcome, judged: Judged, *, one_righ
     return softmax(np.array([outcome.loglikelihoods], dtype=np.float64))
 
 
-class BrierSum(MeanScorer):
+class ScoringRule(MeanScorer):
+    """Base of scoring rules: what the probabilities of a sample's choices cost, given which of them are right.
+
+    Attributes:
+        one_right: only where one choice is right.
+        terms: the cost of samples, shape (n,), by the probabilities of their choices, shape (n, K), and the right ones.
+    """
+
+    needs = frozenset({"choices"})
+    higher_is_better = False
+    one_right: ClassVar[bool]
+    terms: ClassVar[staticmethod[[FloatArray, Gold], FloatArray]]
+
+    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
+        """The sample's cost."""
+        p = _probabilities(sample, outcome, judged, one_right=self.one_right)
+        return p if isinstance(p, Score) else Score(float(self.terms(p, [sample.gold])[0]))
+
+
+class BrierSum(ScoringRule):
     """Mean squared error over all choices."""
 
     name = "brier_sum"
-    needs = frozenset({"choices"})
-    higher_is_better = False
+    one_right = True
     summary = "mean over samples of Σ (p(choice) - [it is right])², 0-2 (Brier 1950; harness brier_score)"
-
-    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
-        """The sample's sum."""
-        p = _probabilities(sample, outcome, judged, one_right=True)
-        return p if isinstance(p, Score) else Score(float(brier_sum_terms(p, [sample.gold])[0]))
+    terms = staticmethod(brier_sum_terms)
 
 
-class ChoiceNLL(MeanScorer):
+class ChoiceNLL(ScoringRule):
     """Mean log score of the right choices."""
 
     name = "choice_nll"
-    needs = frozenset({"choices"})
-    higher_is_better = False
+    one_right = False
     summary = "mean of -log of the right choices' share of the probability of all choices, nats"
-
-    def score(self, sample: Sample, outcome: Outcome, judged: Judged) -> Score:
-        """Minus the log of the share."""
-        p = _probabilities(sample, outcome, judged, one_right=False)
-        return p if isinstance(p, Score) else Score(float(choice_nll_terms(p, [sample.gold])[0]))
+    terms = staticmethod(choice_nll_terms)
 
 
 class ClasswiseECE(BinnedGaps):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
+from halueval.consistency.labels import by_card
 from halueval.consistency.pair_classifier import PairClassifier
-from halueval.errors import ModelError
-from halueval.schema import FailedResponse
+from halueval.schema import FailedResponse, canonical_json, sha256_text
 
 REMEMBERED = 100_000
 """Pairs whose probabilities are kept: both forms of semantic entropy ask the same ones."""
@@ -29,27 +30,36 @@ class InferenceModel:
     def __init__(
         self, model: str, *, device: str = "auto", dtype: str = "float32", labels: str | Sequence[str] | None = None
     ) -> None:
-        self._name = model
-        self._classifier = PairClassifier(model, scorer="--uncertainty-nli", device=device, dtype=dtype, labels=labels)
+        advice = by_card("entailment", "neutral", "contradiction")
+        self._classifier = PairClassifier(
+            model, scorer="--uncertainty-nli", device=device, dtype=dtype, labels=labels, advice=advice
+        )
         self._known: dict[tuple[str, str], tuple[float, ...] | FailedResponse] = {}
 
     def check(self) -> None:
-        """Load the model, so that a wrong one is told before any work is done.
+        """Load the model, unless it is of no use, so that a wrong one is told before any work is done.
 
         Raises:
-            ModelError: it cannot be had, has no classification head, or cannot tell contradiction from neutral.
+            ModelError: it cannot be had, or has no classification head.
         """
-        roles = self._classifier.roles
-        if "contradiction" not in roles:
-            raise ModelError(
-                f"model {self._name}: its outputs are {', '.join(roles)}; --uncertainty-nli needs P(contradiction): "
-                "name a model with entailment, neutral and contradiction"
-            )
+        if self.no_entailment is None:
+            _ = self._classifier.model
+
+    @cached_property
+    def no_entailment(self) -> str | None:
+        """Why `entails` cannot be asked: the configuration does not say which output is entailment."""
+        return self._classifier.lacks("entailment")
+
+    @cached_property
+    def no_contradiction(self) -> str | None:
+        """Why `contradiction` cannot be asked: the configuration names no such output."""
+        return self._classifier.lacks("entailment", "contradiction")
 
     @property
     def digest(self) -> str:
-        """Of the weights."""
-        return self._classifier.local.located.weights_sha256
+        """Of all that determines its answers: weights, configuration, tokenizer, and what its outputs mean."""
+        roles = None if self.no_entailment else self._classifier.roles
+        return sha256_text(canonical_json({**self._classifier.identity(), "roles": roles}))
 
     def entails(self, pairs: Sequence[tuple[str, str]]) -> list[bool]:
         """For each premise and hypothesis whether entailment is the likeliest class; a tie is none.

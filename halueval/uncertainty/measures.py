@@ -142,8 +142,12 @@ def _encoder(answer: Answer) -> str | None:
     return None if answer.settings.encode is not None else answer.settings.no_encoder
 
 
-def _inference(answer: Answer) -> str | None:
-    return None if answer.settings.nli is not None else NO_NLI
+def _entailment(answer: Answer) -> str | None:
+    return NO_NLI if answer.settings.nli is None else answer.settings.nli.no_entailment
+
+
+def _contradiction(answer: Answer) -> str | None:
+    return NO_NLI if answer.settings.nli is None else answer.settings.nli.no_contradiction
 
 
 def _p_true(answer: Answer) -> str | None:
@@ -204,12 +208,12 @@ MEASURES: Mapping[str, Measure] = {
         lambda a: semantic_entropy(a.clusters(), a.token_logprobs), (_compared, _weighed, _encoder)
     ),
     "semantic_entropy_discrete": Measure(lambda a: discrete_semantic_entropy(a.clusters()), (_compared, _encoder)),
-    "selfcheck_nli": Measure(_nli, (_inference, _compared, _spoken)),
+    "selfcheck_nli": Measure(_nli, (_contradiction, _compared, _spoken)),
     "semantic_entropy_nli": Measure(
-        lambda a: semantic_entropy(a.clusters_by_entailment(), a.token_logprobs), (_inference, _compared, _weighed)
+        lambda a: semantic_entropy(a.clusters_by_entailment(), a.token_logprobs), (_entailment, _compared, _weighed)
     ),
     "semantic_entropy_nli_discrete": Measure(
-        lambda a: discrete_semantic_entropy(a.clusters_by_entailment()), (_inference, _compared)
+        lambda a: discrete_semantic_entropy(a.clusters_by_entailment()), (_entailment, _compared)
     ),
 }
 """In the order of tables; see docs/metrics.md for each."""

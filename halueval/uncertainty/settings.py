@@ -33,7 +33,7 @@ class UncertaintySettings:
         encoder: which encoder it is, for the run's identity: None where there is none.
         no_encoder: why there is none.
         nli: for the figures that compare meanings by inference; None leaves them without a value.
-        nli_model: digest of that model's weights, for the run's identity: None where there is none.
+        nli_model: digest of that model, for the run's identity: None where there is none.
     """
 
     num_draws: int = 10
@@ -82,7 +82,8 @@ def make_settings(
 
     Raises:
         UsageError: no draws, or a temperature that draws nothing.
-        ModelError, SourceError: the NLI model that was named cannot be had, or is none.
+        ModelError, SourceError: the NLI model that was named cannot be had, or is none. One whose outputs are not named
+            as they must be is told, and the figures that ask them have that reason and no value.
     """
     if num_draws < 1 or not 0 < temperature < math.inf:
         raise UsageError(
@@ -94,6 +95,9 @@ def make_settings(
         model = InferenceModel(nli, device=device)
         model.check()
         digest = model.digest
+        if lacking := model.no_contradiction:
+            which = "selfcheck_nli has" if model.no_entailment is None else "figures by an NLI model have"
+            logger.warning("%s no value: %s", which, lacking)
     try:
         encode, name = packaged_encoder(device)
     except HaluevalError as error:

@@ -30,10 +30,12 @@ def test_zs_finds_the_classes_by_role():
     assert verdict.value == pytest.approx(0.2 - 0.3)
 
 
-def test_zs_refuses_a_head_that_has_no_contradiction():
+def test_zs_has_no_value_where_the_head_has_no_contradiction():
     scorer = scripted(SummaCZS("m"), lambda p, h: (0.5, 0.5), roles=("entailment", "not_entailment"))
-    with pytest.raises(ModelError, match=r"needs P\(contradiction\), but the model's outputs are entailment"):
-        scorer.score([Pair(SOURCE, CLAIM)])
+    (verdict,) = scorer.score([Pair(SOURCE, CLAIM)])
+    assert verdict.value is None
+    assert "its outputs are entailment, not_entailment; needed is P(contradiction)" in verdict.reason
+    assert scorer.classifier.asked == []
 
 
 def test_sentences_of_ten_characters_or_less_are_not_looked_at():

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from tuning import values, write_task
+from tuning import values, write_news, write_task
 
 from halueval.finetune.arms.kl import KLToBase
 from halueval.finetune.library import recipe_from
@@ -22,12 +22,7 @@ class SeenError(Exception):
 @pytest.fixture
 def place(tmp_path):
     write_task(tmp_path / "tasks")
-    (tmp_path / "tasks" / "news.jsonl").write_text("".join(f'{{"text": "News {i} of Rome."}}\n' for i in range(9)))
-    (tmp_path / "tasks" / "news.yaml").write_text(
-        "task: news\nkind: language_modeling\noutput_type: loglikelihood_rolling\nsource: news.jsonl\n"
-        'columns: [text]\ndoc_to_text: ""\ndoc_to_target: "{{text}}"\nmetric_list: [bits_per_byte]\n'
-        "primary_metric: bits_per_byte\n"
-    )
+    write_news(tmp_path / "tasks")
     rows = [{"text": "A film " + "very " * i + "good", "label": ("negative", "positive")[i % 2]} for i in range(6)]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     return SimpleNamespace(root=tmp_path, registry=Registry([tmp_path / "tasks"]))

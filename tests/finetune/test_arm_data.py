@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from tuning import values, write_task
+from tuning import values, write_news, write_task
 
 from halueval.errors import ConfigError, DataError, UsageError
 from halueval.finetune.arms.catalog import ARMS, build_arms, prepare_data
@@ -29,13 +29,7 @@ FACTS = [fact(1, "HighlyKnown"), fact(2, "Unknown"), fact(3, "MaybeKnown"), fact
 @pytest.fixture
 def place(tmp_path):
     write_task(tmp_path / "tasks")
-    rows = "".join(f'{{"text": "Document {i} says  one, two and three."}}\n' for i in range(10))
-    (tmp_path / "tasks" / "news.jsonl").write_text(rows)
-    (tmp_path / "tasks" / "news.yaml").write_text(
-        "task: news\nkind: language_modeling\noutput_type: loglikelihood_rolling\nsource: news.jsonl\n"
-        'columns: [text]\ndoc_to_text: ""\ndoc_to_target: "{{text}}"\nmetric_list: [bits_per_byte]\n'
-        "primary_metric: bits_per_byte\n"
-    )
+    write_news(tmp_path / "tasks", [f"Document {i} says  one, two and three." for i in range(10)])
     return SimpleNamespace(root=tmp_path, registry=Registry([tmp_path / "tasks"]))
 
 

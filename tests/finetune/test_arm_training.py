@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 import pytest
-from tuning import values, write_task
+from tuning import values, write_news, write_task
 
 from halueval.finetune.library import recipe_from
 from halueval.finetune.progress import SilentTraining
@@ -17,12 +17,7 @@ def place(tmp_path_factory):
 
     root = tmp_path_factory.mktemp("arms")
     write_task(root / "tasks")
-    (root / "tasks" / "news.jsonl").write_text("".join(f'{{"text": "News {i} of Rome."}}\n' for i in range(9)))
-    (root / "tasks" / "news.yaml").write_text(
-        "task: news\nkind: language_modeling\noutput_type: loglikelihood_rolling\nsource: news.jsonl\n"
-        'columns: [text]\ndoc_to_text: ""\ndoc_to_target: "{{text}}"\nmetric_list: [bits_per_byte]\n'
-        "primary_metric: bits_per_byte\n"
-    )
+    write_news(root / "tasks")
     return SimpleNamespace(
         root=root, base=small_models.save_causal(root / "tiny"), registry=Registry([root / "tasks"]), made={}
     )

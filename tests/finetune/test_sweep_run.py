@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from tuning import write_labels, write_task
+from tuning import write_labels, write_news, write_task
 
 from halueval.errors import ConfigError, DataError, TrainingError, UsageError
 from halueval.finetune.progress import SilentTraining
@@ -76,12 +76,7 @@ def build_place(root: Path):
     import small_models
 
     write_task(root / "tasks")
-    (root / "tasks" / "news.jsonl").write_text('{"text": "The capital of France is Paris."}\n{"text": "Yes, no."}\n')
-    (root / "tasks" / "news.yaml").write_text(
-        "task: news\nkind: language_modeling\noutput_type: loglikelihood_rolling\nsource: news.jsonl\n"
-        'columns: [text]\ndoc_to_text: ""\ndoc_to_target: "{{text}}"\nmetric_list: [bits_per_byte]\n'
-        "primary_metric: bits_per_byte\n"
-    )
+    write_news(root / "tasks", ["The capital of France is Paris.", "Yes, no."])
     base = small_models.save_causal(root / "tiny")
     (root / "little.yaml").write_text(yaml.safe_dump(RECIPE))
     study = root / "study.yaml"

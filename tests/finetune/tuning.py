@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -27,6 +28,22 @@ def write_task(directory: Path, name: str = "little") -> Path:
         "columns: [relation, question, answer, aliases]\n"
         'doc_to_text: "Q: {{question}}\\nA:"\ndoc_to_target: "{{ [answer] + aliases }}"\n'
         'generation_kwargs: {until: ["\\n"], max_gen_toks: 6}\nprimary_metric: exact_match\ngroup_by: [relation]\n'
+    )
+    return path
+
+
+NEWS = tuple(f"News {i} of Rome." for i in range(9))
+
+
+def write_news(directory: Path, texts: Sequence[str] = NEWS) -> Path:
+    """A task of plain texts, `news`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "news.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    path = directory / "news.yaml"
+    path.write_text(
+        "task: news\nkind: language_modeling\noutput_type: loglikelihood_rolling\nsource: news.jsonl\n"
+        'columns: [text]\ndoc_to_text: ""\ndoc_to_target: "{{text}}"\nmetric_list: [bits_per_byte]\n'
+        "primary_metric: bits_per_byte\n"
     )
     return path
 

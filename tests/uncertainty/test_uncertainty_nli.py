@@ -107,11 +107,25 @@ def test_a_named_model_that_is_not_there_or_is_none_is_an_error(tmp_path, models
         make_settings(3, 1.0, nli=str(tmp_path / "absent"))
     with pytest.raises(ModelError, match="needed is a sequence-classification model"):
         make_settings(3, 1.0, nli=str(models("causal")))
-    with pytest.raises(ModelError, match="calls an output 'negative'"):
-        make_settings(3, 1.0, nli=str(models("bert")))
-    two = save_bert(tmp_path / "two", ("entailment", "not_entailment"))
-    with pytest.raises(ModelError, match=r"needs P\(contradiction\)"):
-        make_settings(3, 1.0, nli=str(two))
+
+
+def test_outputs_that_say_nothing_cost_the_figures_that_ask_them_and_are_told(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr("halueval.uncertainty.settings.packaged_encoder", lambda _: (None, "x"))
+    outcome = Outcome("Paris", 1, "stop", -0.5, draws=(Draw("Paris", -1.0, 1), Draw("Rome", -1.0, 1)))
+    digests = set()
+    for labels, lost in ((("LABEL_0", "LABEL_1"), BY_INFERENCE), (("entailment", "not_entailment"), BY_INFERENCE[:1])):
+        settings = make_settings(2, 1.0, nli=str(save_bert(tmp_path / "two", labels)), device="cpu")
+        digests.add(settings.identity()["nli"])
+        found = uncertainties(outcome, Score(0.5), settings, question=QUESTION)
+        assert [name for name in BY_INFERENCE if found[name].value is None] == list(lost)
+        reasons = {found[name].reason for name in lost}
+        assert len(reasons) == 1
+        assert f"model two: its {'configuration calls its ' if len(lost) > 1 else ''}outputs" in reasons.pop()
+    assert len(digests) == 2
+    assert (
+        "figures by an NLI model have no value: model two: its configuration calls its outputs LABEL_0" in caplog.text
+    )
+    assert "selfcheck_nli has no value: model two: its outputs are entailment, not_entailment; needed is" in caplog.text
 
 
 def test_a_run_with_a_small_nli_model(models, tmp_path, invoke, monkeypatch):
