@@ -35,13 +35,15 @@ class Nli(ClassifierScorer):
         return self.mean(values)
 
 
-def whole_sentences(pair: Pair, classifier: PairClassifier) -> Grid:
-    """Sentences of the claim, and the source in pieces of whole sentences.
+def whole_sentences(pair: Pair, classifier: PairClassifier, most: int | None = None) -> Grid:
+    """Sentences of the claim, and the source in pieces of whole sentences, which do not overlap.
 
-    A piece holds as many as the model's window does beside the claim's longest sentence. Pieces do not overlap.
+    A piece holds as many as the model's window does beside the claim's longest sentence, and no more than `most` tokens
+    of them.
     """
     sentences = tuple(split(pair.claim, pair.language))
     room = min(classifier.room(sentence) for sentence in sentences)
+    room = room if most is None else min(room, most)
     chunks: list[str] = []
     for sentence in split(pair.source, pair.language):
         longer = f"{chunks[-1]}{joint(pair.language)}{sentence}" if chunks else sentence
