@@ -4,7 +4,7 @@ torch's fused kernel for CPUs steps through keys in blocks of 512, so up to ther
 multiplies with MKL (`products` has what that costs on other makers' processors). Here a block of queries meets only the
 keys that one of its tokens sees, and heads that share keys are the rows of one product, so that none is copied for
 each of its heads. All is computed in float32: of a float32 model the numbers are those of the fused kernel up to
-rounding, of a bfloat16 model nearer to the exact ones, since the fused kernel rounds the weights of the sum to bfloat16.
+rounding, of a bfloat16 model nearer to the exact ones, since the fused kernel rounds the weights of its sums.
 
 It is for chains: a text from its first token on, or one that goes on behind a root. Trees keep their masks.
 """

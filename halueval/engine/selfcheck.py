@@ -43,8 +43,7 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
     Returns:
         How its attention is told what to see: by block masks where the device has them and they prove right, by
         dense masks otherwise; and how chains are cut into blocks of queries where that is faster and proves right. Or,
-        where the scores differ or the model takes no such masks, the reason (ALiBi and
-        recurrent models end here).
+        where the scores differ or the model takes no such masks, the reason (ALiBi and recurrent models end here).
     """
     kinds = attention_kinds(model, window)
     if isinstance(kinds, str):
