@@ -98,19 +98,19 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling:
     _, heads, n, size = query.shape
     shared, length = key.shape[1:3]
     group, root = heads // shared, length - n
-    # Rows of a product: the heads of a group at one token, then at the next.
-    queries = query.new_empty((shared, n, group, size), dtype=torch.float32)
-    torch.mul(query[0].view(shared, group, n, size).transpose(1, 2), scaling, out=queries)
     # oneDNN multiplies by rows that lie one behind the other; by others it takes a thousand times as long.
-    keys, values = (states[0].float().contiguous() for states in (key, value))
+    keys = key[0].float().mul(scaling).contiguous()
+    values = value[0].float().contiguous()
+    queries = query[0].view(shared, group, n, size).transpose(1, 2)
     out = query.new_empty((1, n, shared, group, value.shape[-1]))
     for start in range(0, n, block):
         stop = min(start + block, n)
         rows, seen = (stop - start) * group, root + stop
         later = _later(block, group)[:rows, : stop - start]
         for head in range(shared):
-            scores = _product(queries[head, start:stop].view(rows, size), keys[head, :seen])
-            scores[:, root + start :] += later
+            # Rows of a product: the heads of a group at one token, then at the next.
+            scores = _product(queries[head, start:stop].float().reshape(rows, size), keys[head, :seen])
+            scores[:, root + start :].add_(later)
             mixed = _product(torch.softmax(scores, -1), values[head, :seen].t())
             out[0, start:stop, head] = mixed.view(stop - start, group, -1)
     return out.view(1, n, heads, -1)
