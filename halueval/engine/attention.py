@@ -68,7 +68,7 @@ def attention_kinds(model: PreTrainedModel, longest: int) -> AttentionKinds | st
 
 
 def pass_masks(model: PreTrainedModel, kinds: AttentionKinds, packed: Packed) -> Any:
-    """Masks of a pass over a tree; None where plain causal attention does.
+    """Masks of a pass over a tree; None where plain causal attention does, of a text from its first token on.
 
     Dense ones have the shape (1, 1, n, offset + n); block masks are padded (`blocks.block_mask`), and the model must
     be run within `attending`.
