@@ -64,11 +64,13 @@ def causal_blocks(model: PreTrainedModel) -> CausalBlocks | None:
     for beyond that is seen when it runs, and left to torch's kernel.
     """
     config = model.config.get_text_config()
-    heads = getattr(config, "num_attention_heads", None)
-    if model.device.type != "cpu" or config._attn_implementation != "sdpa" or not isinstance(heads, int):
+    if model.device.type != "cpu" or config._attn_implementation != "sdpa":
         return None
-    shared = getattr(config, "num_key_value_heads", None) or heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    heads, width = getattr(config, "num_attention_heads", None), getattr(config, "hidden_size", None)
+    shared, size = getattr(config, "num_key_value_heads", None) or heads, getattr(config, "head_dim", None)
+    if not (isinstance(heads, int) and isinstance(width, int) and isinstance(shared, int) and heads % shared == 0):
+        return None  # layers that differ
+    size = size if isinstance(size, int) else width // heads
     # At 100 to 2,000 tokens 96 to 192 are equally good where heads share keys, and 256 best where they do not.
     block = 128 if shared < heads else 256
     least = _least(block, heads, shared, size, model.dtype)
