@@ -109,9 +109,10 @@ def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling:
         stop = min(start + block, n)
         rows, seen = (stop - start) * group, root + stop
         later = _later(block, group)[:rows, : stop - start]
+        # Rows of a product: the heads of a group at one token, then at the next.
+        asking = queries[:, start:stop].float().reshape(shared, rows, size)
         for head in range(shared):
-            # Rows of a product: the heads of a group at one token, then at the next.
-            scores = _product(queries[head, start:stop].float().reshape(rows, size), keys[head, :seen])
+            scores = _product(asking[head], keys[head, :seen])
             scores[:, root + start :].add_(later)
             mixed = _product(torch.softmax(scores, -1), values[head, :seen].t())
             out[0, start:stop, head] = mixed.view(stop - start, group, -1)
