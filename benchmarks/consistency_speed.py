@@ -5,9 +5,11 @@
     python -m benchmarks.consistency_speed --rows 3 --rounds 1            does it all work? measures nothing
 
 Every side runs in a process of its own, sides in turn (A B C A B C …), since a language model remembers what it was
-asked. The plain loop is one forward pass of transformers a pair (`engine/plain_loops.py`), with the same weights,
-prompts and precision. `likelihood` also asks for each sentence of a claim, from which it tells the worst; the loop does
-not, so the scorer's requests for whole claims are timed by themselves too. Nothing else should run meanwhile.
+asked. The plain loops are one forward pass of transformers a pair (`engine/plain_loops.py`), with the same weights,
+prompts and precision: one with the logits of every position, as such a loop is mostly written and as
+lm-evaluation-harness has it, and a frugal one that asks for the continuation's only. `likelihood` also asks for each
+sentence of a claim, from which it tells the worst; the loops do not, so its requests for whole claims are timed by
+themselves too. Nothing else should run meanwhile.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-LITE, SCORER, CLAIMS, LOOP = "lite", "likelihood", "likelihood, whole claims alone", "one by one, transformers"
+LITE, SCORER, CLAIMS = "lite", "likelihood", "likelihood, whole claims alone"
+WHOLE, FRUGAL = "one by one, whole logits", "one by one, logits of the claim only"
+LOOPS = {WHOLE: "whole_pairs", FRUGAL: "pairs"}
+"""The plain loops, by their names in `plain_loops.LOOPS`."""
 PRECISIONS = ("float32", "auto")
 WARM_UP = ("A town has a river.", "A town has a river.")
 """A pair that is scored while loading is timed, so that what is loaded late is loaded."""
@@ -67,8 +72,8 @@ def likelihood(pairs: Sequence[tuple[str, str]], dtype: str, *, sentences: bool)
     return {"loading": loaded - started, "seconds": time.perf_counter() - loaded, "sums": sums}
 
 
-def one_by_one(pairs: Sequence[tuple[str, str]], dtype: str) -> dict[str, Any]:
-    """Time the plain loop in the precision that `dtype` means here."""
+def one_by_one(pairs: Sequence[tuple[str, str]], dtype: str, loop: str) -> dict[str, Any]:
+    """Time a plain loop in the precision that `dtype` means here."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -85,9 +90,9 @@ def one_by_one(pairs: Sequence[tuple[str, str]], dtype: str) -> dict[str, Any]:
     model = AutoModelForCausalLM.from_pretrained(directory, dtype=precision, local_files_only=True).eval()
     rows = [(prompt(source, "en"), " " + claim.strip()) for source, claim in pairs]
     with torch.inference_mode():
-        plain_loops.pairs(model, tokenizer, [(prompt(WARM_UP[0], "en"), " " + WARM_UP[1])], {})
+        plain_loops.LOOPS[loop](model, tokenizer, [(prompt(WARM_UP[0], "en"), " " + WARM_UP[1])], {})
         loaded = time.perf_counter()
-        sums = plain_loops.pairs(model, tokenizer, rows, {})
+        sums = plain_loops.LOOPS[loop](model, tokenizer, rows, {})
     return {"loading": loaded - started, "seconds": time.perf_counter() - loaded, "sums": sums}
 
 
@@ -95,7 +100,9 @@ def measure(side: str, dtype: str, pairs: Sequence[tuple[str, str]]) -> dict[str
     """One side, in this process."""
     if side == LITE:
         return lite(pairs)
-    return one_by_one(pairs, dtype) if side == LOOP else likelihood(pairs, dtype, sentences=side == SCORER)
+    if side in LOOPS:
+        return one_by_one(pairs, dtype, LOOPS[side])
+    return likelihood(pairs, dtype, sentences=side == SCORER)
 
 
 def in_its_own_process(side: str, dtype: str, folder: Path) -> dict[str, Any]:
@@ -114,25 +121,38 @@ def in_its_own_process(side: str, dtype: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def row(side: str, dtype: str, runs: Sequence[Mapping[str, Any]], loop: Sequence[Mapping[str, Any]] | None) -> str:
-    """A line of the table: medians over rounds, and how many times as fast as the loop.
+def row(
+    side: str, dtype: str, runs: Sequence[Mapping[str, Any]], loops: Sequence[Sequence[Mapping[str, Any]]] | None
+) -> str:
+    """A line of the table: medians over rounds, and how many times as fast as each loop.
 
     Args:
         side: which.
         dtype: precision, as shown.
         runs: of its rounds, see `measure`.
-        loop: of the plain loop in the same precision; None where there is nothing to compare with.
+        loops: rounds of each plain loop in the same precision; None where there is nothing to compare with. The
+            difference is from the last of them.
     """
     n = len(runs[0]["sums"])
     seconds = statistics.median(run["seconds"] for run in runs)
     whole = statistics.median(run["seconds"] + run["loading"] for run in runs)
-    times = far = ""
-    if loop is not None:
-        times = f"{statistics.median(run['seconds'] for run in loop) / seconds:.1f}×"
-        gaps = [abs(a - b) for a, b in zip(runs[-1]["sums"], loop[-1]["sums"], strict=True) if a is not None]
+    times, far = [""] * len(LOOPS), ""
+    if loops is not None:
+        times = [f"{statistics.median(run['seconds'] for run in loop) / seconds:.1f}×" for loop in loops]
+        last = loops[-1][-1]["sums"]
+        gaps = [abs(a - b) for a, b in zip(runs[-1]["sums"], last, strict=True) if a is not None]
         far = f"{max(gaps):.1e}" if gaps else ""
     unscored = sum(value is None for value in runs[-1]["sums"])
-    cells = (side, dtype, f"{n / seconds:.1f}", f"{n / whole:.1f}", f"{whole - seconds:.1f}", times, far, str(unscored))
+    cells = (
+        side,
+        dtype,
+        f"{n / seconds:.1f}",
+        f"{n / whole:.1f}",
+        f"{whole - seconds:.1f}",
+        *times,
+        far,
+        str(unscored),
+    )
     return "| " + " | ".join(cells) + " |"
 
 
@@ -153,7 +173,7 @@ def main() -> None:
     from benchmarks.engine import data
 
     pairs, source = data.summary_pairs(given.qags, given.rows)
-    sides = [(LITE, "auto"), *((side, dtype) for dtype in PRECISIONS for side in (SCORER, CLAIMS, LOOP))]
+    sides = [(LITE, "auto"), *((side, dtype) for dtype in PRECISIONS for side in (SCORER, CLAIMS, *LOOPS))]
     runs: dict[tuple[str, str], list[dict[str, Any]]] = {key: [] for key in sides}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -165,16 +185,18 @@ def main() -> None:
     print("# Speed of the consistency scorers\n")
     print(f"Written by `python -m benchmarks.consistency_speed`: {len(pairs)} pairs, {source};")
     print(f"medians of {given.rounds} processes a side. Pairs a second are those of scoring, then of scoring and")
-    print("loading together. × is how many times as fast as the plain loop in the same precision (`auto` is what")
-    print("`--dtype auto` means on this machine), the difference the largest of a pair's log-likelihood from the")
-    print("loop's, in nats.")
+    print("loading together. × is how many times as fast as a plain loop in the same precision (`auto` is what")
+    print("`--dtype auto` means on this machine): the loop with the logits of every position, as it is mostly written")
+    print("and as lm-evaluation-harness has it, and the frugal one that asks for the claim's only. The difference is")
+    print("the largest of a pair's log-likelihood from the frugal loop's, in nats.")
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()},")
     print(f"torch {version('torch')}, transformers {version('transformers')}.\n")
-    print("| | precision | pairs a second | with loading | loading, s | × the loop | largest difference | unscored |")
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
+    heads = ("pairs a second", "with loading", "loading, s", "× whole logits", "× frugal", "difference", "unscored")
+    print("| | precision | " + " | ".join(heads) + " |")
+    print("|---|---|" + "---:|" * len(heads))
     for side, dtype in sides:
-        loop = None if side in (LITE, LOOP) else runs[LOOP, dtype]
-        print(row(side, dtype, runs[side, dtype], loop))
+        loops = [runs[loop, dtype] for loop in LOOPS] if side in (SCORER, CLAIMS) else None
+        print(row(side, dtype, runs[side, dtype], loops))
 
 
 if __name__ == "__main__":

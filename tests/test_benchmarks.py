@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks import consistency_speed
-from benchmarks.engine import floor, parity
+from benchmarks.engine import floor, parity, plain_loops
 from benchmarks.engine.__main__ import parse
 from benchmarks.engine.context import Context, Settings, Side, paired
 from benchmarks.engine.process import BenchError
@@ -59,9 +59,26 @@ def test_ratio_is_of_medians_and_memory_the_largest():
 def test_pairs_a_second_are_of_medians_and_loading_is_told_apart():
     runs = [{"seconds": s, "loading": 3.0, "sums": [-1.0, -2.5, None, -4.0]} for s in (1.0, 2.0, 9.0)]
     loop = [{"seconds": 5.0, "loading": 1.0, "sums": [-1.0, -2.0, -3.0, -4.25]}]
-    cells = [cell.strip() for cell in consistency_speed.row("a", "float32", runs, loop).split("|")[1:-1]]
-    assert cells == ["a", "float32", "2.0", "0.8", "3.0", "2.5×", "5.0e-01", "1"]
-    assert consistency_speed.row("a", "float32", runs, None).endswith("| 3.0 |  |  | 1 |")
+    wasteful = [{"seconds": 8.0, "loading": 1.0, "sums": [-1.0, -2.0, -3.0, -4.25]}]
+    cells = [cell.strip() for cell in consistency_speed.row("a", "float32", runs, [wasteful, loop]).split("|")[1:-1]]
+    assert cells == ["a", "float32", "2.0", "0.8", "3.0", "4.0×", "2.5×", "5.0e-01", "1"]
+    assert consistency_speed.row("a", "float32", runs, None).endswith("| 3.0 |  |  |  | 1 |")
+
+
+def test_both_plain_loops_give_the_same_log_likelihoods():
+    import torch
+    from small_models import build_tokenizer
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = build_tokenizer(bos="<s>", eos="</s>")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(**sizes, vocab_size=len(tokenizer), initializer_range=0.3)).eval()
+    rows = [("The capital of France is", " Paris."), ("A film was reviewed", " as good, another as bad.")]
+    with torch.inference_mode():
+        frugal, whole = (plain_loops.LOOPS[name](model, tokenizer, rows, {}) for name in ("pairs", "whole_pairs"))
+    assert whole == pytest.approx(frugal, abs=1e-4)
+    assert whole[0] != pytest.approx(whole[1], abs=0.1)
 
 
 def test_sides_that_were_asked_different_things_are_not_compared():

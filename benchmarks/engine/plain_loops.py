@@ -2,8 +2,8 @@
 
     python plain_loops.py SPEC.json OUT.json
 
-Three loops as they are commonly written: `generate` with `num_return_sequences` for each prompt, one forward pass
-for each pair, and padded batches of whole logits.
+Loops as they are commonly written: `generate` with `num_return_sequences` for each prompt, one forward pass for each
+pair (with the logits of its continuation only, or of every position), and padded batches of whole logits.
 """
 
 from __future__ import annotations
@@ -68,6 +68,25 @@ def pairs(model: Any, tokenizer: Any, rows: Sequence[Sequence[str]], options: di
     return answers
 
 
+def whole_pairs(model: Any, tokenizer: Any, rows: Sequence[Sequence[str]], options: dict[str, Any]) -> list[float]:
+    """Log-likelihood of each continuation, one forward pass a pair, with logits of every position, all normalised.
+
+    So the loop is mostly written, and so lm-evaluation-harness does it (`lm_eval/models/huggingface.py`,
+    `_loglikelihood_tokens`).
+    """
+    import torch
+
+    del options
+    answers = []
+    for context, continuation in rows:
+        ids = tokenizer(context + continuation, add_special_tokens=False)["input_ids"]
+        size = len(ids) - len(tokenizer(context, add_special_tokens=False)["input_ids"])
+        scores = model(torch.tensor([ids[:-1]])).logits[0].log_softmax(-1)
+        chosen = scores[-size:].gather(1, torch.tensor(ids[-size:])[:, None])
+        answers.append(float(chosen.sum()))
+    return answers
+
+
 def batches(model: Any, tokenizer: Any, rows: Sequence[Sequence[str]], options: dict[str, Any]) -> list[float]:
     """Log-likelihoods in padded batches, longest first, with logits of every position."""
     import torch
@@ -96,7 +115,7 @@ def batches(model: Any, tokenizer: Any, rows: Sequence[Sequence[str]], options: 
     return answers
 
 
-LOOPS = {"draws": draws, "pairs": pairs, "batches": batches}
+LOOPS = {"draws": draws, "pairs": pairs, "whole_pairs": whole_pairs, "batches": batches}
 
 
 def main(source: Path, out: Path) -> None:

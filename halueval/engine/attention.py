@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.blocks import block_attention, block_mask
+from halueval.engine.causal import CausalBlocks, causal_attention
 from halueval.engine.packing import FULL, SLIDING, Packed, additive, visible_mask
 
 if TYPE_CHECKING:
@@ -23,13 +24,20 @@ class AttentionKinds:
         kinds: names of the kinds where the model takes one mask for each (Gemma 2 and 3, Qwen 2 with mixed
             layers); empty where it takes a single mask for all layers.
         blocks: whether passes over trees are given block masks in place of dense ones.
+        causal: how passes over a chain are cut into blocks of queries; None where torch's own kernel does them.
         remark: what a user should know of how this was found out; empty for nothing.
     """
 
     window: int | None
     kinds: tuple[str, ...] = ()
     blocks: bool = False
+    causal: CausalBlocks | None = None
     remark: str = ""
+
+    @property
+    def plain(self) -> bool:
+        """Whether every layer sees everything before it."""
+        return self.window is None and not self.kinds
 
     def masks(self, make: Callable[[int | None], Any]) -> Any:
         """The mask argument of the model's `forward`; `make` draws a mask for a window or for none."""
@@ -60,12 +68,12 @@ def attention_kinds(model: PreTrainedModel, longest: int) -> AttentionKinds | st
 
 
 def pass_masks(model: PreTrainedModel, kinds: AttentionKinds, packed: Packed) -> Any:
-    """Masks of a pass over a tree; None where plain causal attention does.
+    """Masks of a pass over a tree; None where plain causal attention does, of a text from its first token on.
 
     Dense ones have the shape (1, 1, n, offset + n); block masks are padded (`blocks.block_mask`), and the model must
     be run within `attending`.
     """
-    if packed.is_chain and kinds.window is None and not kinds.kinds:
+    if packed.is_chain and packed.offset == 0 and kinds.plain:
         return None
 
     def make(window: int | None) -> Any:
@@ -76,6 +84,10 @@ def pass_masks(model: PreTrainedModel, kinds: AttentionKinds, packed: Packed) ->
     return kinds.masks(make)
 
 
-def attending(model: PreTrainedModel, kinds: AttentionKinds, masks: Any) -> AbstractContextManager[None]:
-    """The context in which a model takes the masks of a pass."""
+def attending(
+    model: PreTrainedModel, kinds: AttentionKinds, packed: Packed, masks: Any
+) -> AbstractContextManager[None]:
+    """The context in which a model runs a pass with its masks."""
+    if kinds.causal is not None and kinds.plain and packed.is_chain and len(packed.tokens) >= kinds.causal.least:
+        return causal_attention(model, kinds.causal)
     return block_attention(model) if kinds.blocks and masks is not None else nullcontext()

@@ -39,8 +39,8 @@ class Packed:
 
     @property
     def is_chain(self) -> bool:
-        """Whether this is a plain text from its first token on, for which causal attention needs no mask."""
-        return self.offset == 0 and len(self.paths[0]) == len(self.tokens)
+        """Whether nothing forks, so that each node sees all before it: one text, and perhaps beginnings of it."""
+        return len(self.paths[-1]) == len(self.tokens)
 
     def visible(self) -> int:
         """Pairs of a node and a token that it attends to: what attention must compute."""

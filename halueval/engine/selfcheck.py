@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from halueval.engine.accounting import Accounting
 from halueval.engine.attention import AttentionKinds, attention_kinds
 from halueval.engine.blocks import can_take_blocks
+from halueval.engine.causal import CausalBlocks, causal_blocks
 from halueval.engine.decoding import Decoder, open_stream
 from halueval.engine.encoding import Row, prompt_row
 from halueval.engine.loglikelihood import TokenScores, score_decoder_rows
@@ -26,6 +27,8 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.3, "float16": 0.1}
 LONGEST_PROBE = 512
 """Tokens of a probe at most. A sliding window longer than that is taken on trust (docs/engine.md says so)."""
 STEPS = 3
+PROBE_CHAINS = CausalBlocks(queries=3, least=1)
+"""So small that the chains of a probe fall into several blocks; the size in use is held to torch's kernel by itself."""
 
 
 def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[int]]) -> AttentionKinds | str:
@@ -39,8 +42,8 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
 
     Returns:
         How its attention is told what to see: by block masks where the device has them and they prove right, by
-        dense masks otherwise. Or, where the scores differ or the model takes no such masks, the reason (ALiBi and
-        recurrent models end here).
+        dense masks otherwise; and how chains are cut into blocks of queries where that is faster and proves right. Or,
+        where the scores differ or the model takes no such masks, the reason (ALiBi and recurrent models end here).
     """
     kinds = attention_kinds(model, window)
     if isinstance(kinds, str):
@@ -52,6 +55,11 @@ def check_trees(model: PreTrainedModel, window: int, texts: Sequence[Sequence[in
         if problem is None:
             return blocks
         kinds = replace(kinds, remark=f"dense masks in place of FlexAttention's block masks: {problem}")
+    elif kinds.plain and (causal := causal_blocks(model)) is not None:
+        problem = _difference(model, replace(kinds, causal=PROBE_CHAINS), rows)
+        if problem is None:
+            return replace(kinds, causal=causal)
+        kinds = replace(kinds, remark=f"torch's own attention in place of blocks of queries: {problem}")
     problem = _difference(model, kinds, rows)
     return kinds if problem is None else problem
 

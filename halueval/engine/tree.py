@@ -195,7 +195,7 @@ class TreeRunner:
         where = torch.tensor(positions, dtype=torch.long, device=device)
         cache = cache_of(base) if base or keep else None
         masks = pass_masks(self.model, self.kinds, packed)
-        with only_positions(self.model, where) as fired, attending(self.model, self.kinds, masks):
+        with only_positions(self.model, where) as fired, attending(self.model, self.kinds, packed, masks):
             logits = self.model(
                 input_ids=torch.tensor([packed.tokens], device=device),
                 attention_mask=masks,

@@ -14,7 +14,10 @@ COEFFICIENTS = {
 }
 """Package and file of a scorer's coefficients; `fitted_on` in it names the sets of which it was made."""
 
-CHOSEN_ON = {"lite": {"summeval": "its penalty was chosen on"}}
+CHOSEN_ON = {
+    "lite": {"summeval": "its penalty was chosen on"},
+    "entailment_probe": {"summeval": "the size of its pieces was chosen on"},
+}
 """What was chosen by a scorer's figures on a set, though nothing was fitted on it."""
 
 SAME_PAIRS: Mapping[str, str] = {"factual_summary_pairs": "rank19", "rank19": "factual_summary_pairs"}
