@@ -5,6 +5,8 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from letters import Letters
 from transformers import AutoModel, AutoTokenizer
 
@@ -13,7 +15,7 @@ from halueval.consistency.catalog import create
 from halueval.consistency.embedding import Embedding
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.lite import Lite, probabilities
-from halueval.consistency.lite.features import LONGEST_CLAIM, NAMES, OF_SENTENCE, features, stem
+from halueval.consistency.lite.features import LONGEST_CLAIM, NAMES, NEAR, OF_SENTENCE, _Source, features, stem
 from halueval.consistency.lite.synthetic import ERRORS, Document, make_examples, tokenised
 from halueval.consistency.lite.threshold import best_threshold
 from halueval.consistency.lite.train import balanced_accuracy, calibrated, non_negative_logistic
@@ -61,6 +63,24 @@ def test_every_feature_falls_when_a_claim_leaves_its_source():
 @pytest.mark.parametrize(("word", "expected"), [("visited", "visit"), ("bridges", "bridg"), ("is", "is"), ("桥", "桥")])
 def test_stems(word, expected):
     assert stem(word) == expected
+
+
+@given(st.lists(st.sampled_from(["bridge", "Bridges", "mayor", "the", "x", "old."]), min_size=1, max_size=60))
+def test_words_stand_near_where_some_places_of_theirs_do(words):
+    source = _Source(Pair(" ".join(words), "It."))
+    stems = [stem(word.strip(".").lower()) for word in words]
+    for first in ("bridg", "mayor", "x", "nowhere"):
+        for second in ("bridge", "bridg", "old"):
+            places = [[i for i, word in enumerate(stems) if word == wanted] for wanted in (first, second)]
+            expected = any(abs(i - j) <= NEAR for i in places[0] for j in places[1])
+            assert source.stand_near(first, second) == expected
+
+
+def test_a_verdict_does_not_depend_on_pairs_that_share_the_source():
+    texts = [(DOCUMENT, "Anna Roux opened it."), (OTHER, "He was released."), (DOCUMENT, "It.")]
+    pairs = [Pair(document.text, claim) for document, claim in texts]
+    together = features(pairs, Letters())
+    assert [list(row) for row in together] == [list(features([pair], Letters())[0]) for pair in pairs]
 
 
 @pytest.mark.parametrize("error", ERRORS)

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,16 +70,21 @@ NAMES = (*(f"{name}_mean" for name in OF_SENTENCE), *(f"{name}_worst" for name i
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
+    """A sentence, its words, and of those that are no stop words the stem and the place."""
+
     text: str
     words: list[str]
     content: list[str]
+    places: list[int]
 
     @classmethod
     def of(cls, text: str, language: str) -> _Sentence:
         words = unicode_words(text, language)
-        return cls(text, words, [stem(word) for word in words if word not in _STOP])
+        places = [i for i, word in enumerate(words) if word not in _STOP]
+        return cls(text, words, [stem(words[i]) for i in places], places)
 
 
+@lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """A word without a common English ending, so that "visited" meets "visit"; short words stay."""
     return _SUFFIX.sub("", word) if len(word) > 4 and word.isascii() else word
@@ -94,34 +102,35 @@ class _Source:
         self.language, self.text = pair.language, pair.source
         self.sentences = [_Sentence.of(text, pair.language) for text in sentences(pair.source, pair.language)]
         self.words = [word for sentence in self.sentences for word in sentence.words]
-        self.stems = frozenset(word for sentence in self.sentences for word in sentence.content)
+        self.contents = [frozenset(sentence.content) for sentence in self.sentences]
         self.bigrams = set(zip(self.words, self.words[1:], strict=False))
         self.trigrams = set(zip(self.words, self.words[1:], self.words[2:], strict=False))
         self.support = Support(pair.source, pair.language)
-        held: dict[str, int] = {}
+        self.held = Counter(word for content in self.contents for word in content)
+        self.places: dict[str, list[int]] = {}
+        """Where in the source each stem stands, in order."""
+        before = 0
         for sentence in self.sentences:
-            for word in set(sentence.content):
-                held[word] = held.get(word, 0) + 1
-        self.weight = {word: math.log(1 + len(self.sentences) / count) for word, count in held.items()}
-        places: dict[str, list[int]] = {}
-        at = 0
-        for sentence in self.sentences:
-            for word in sentence.words:
-                if word not in _STOP:
-                    places.setdefault(stem(word), []).append(at)
-                at += 1
-        self.places = places
+            for word, place in zip(sentence.content, sentence.places, strict=True):
+                self.places.setdefault(word, []).append(before + place)
+            before += len(sentence.words)
 
     def nearest(self, claim: _Sentence) -> list[_Sentence]:
         """The sentences that share most with one of the claim, rare words counting more; best first."""
-        wanted = set(claim.content)
-        overlap = [sum(self.weight[word] for word in wanted.intersection(s.content)) for s in self.sentences]
+        count = len(self.sentences)
+        weights = {word: math.log(1 + count / self.held[word]) for word in claim.content if word in self.held}
+        overlap = [math.fsum(weights[word] for word in weights.keys() & content) for content in self.contents]
         order = sorted(range(len(overlap)), key=lambda i: (-overlap[i], i))
         return [self.sentences[i] for i in order[:NEAREST]]
 
     def stand_near(self, first: str, second: str) -> bool:
         """Whether two words stand within a few words of each other somewhere."""
-        return any(abs(a - b) <= NEAR for a in self.places.get(first, ()) for b in self.places.get(second, ()))
+        there = self.places.get(second, ())
+        for place in self.places.get(first, ()):
+            at = bisect_left(there, place - NEAR)
+            if at < len(there) and there[at] <= place + NEAR:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +172,9 @@ def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
         pairs: with a source and a claim that hold something.
         encoder: for the vectors of sentences and tokens.
     """
-    todo = [(pair, _Source(pair)) for pair in pairs]
+    known = {(pair.source, pair.language): pair for pair in pairs}
+    sources = {key: _Source(pair) for key, pair in known.items()}
+    todo = [(pair, sources[pair.source, pair.language]) for pair in pairs]
     whole = [sentences(pair.claim, pair.language) for pair in pairs]
     claims = [
         [_Sentence.of(text, pair.language) for text in texts[:LONGEST_CLAIM]]
@@ -212,7 +223,7 @@ def _sentence(
     copied = fragments(claim.words, near_words)
     cosine, match, worst = _similarity(claim, nearest, vectors)
     return [
-        _share([word in source.stems for word in claim.content]),
+        _share([word in source.places for word in claim.content]),
         _share([word in nearby for word in claim.content]),
         _share([word in first for word in claim.content]),
         _share([pair in source.bigrams for pair in zip(claim.words, claim.words[1:], strict=False)]),
