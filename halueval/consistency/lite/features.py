@@ -1,8 +1,9 @@
 """What `lite` looks at: how a claim's words, names, numbers, word pairs and vectors stand in its source.
 
 Each sentence of the claim is held against the whole source and against the few sentences of it that are nearest in
-words; a claim is described by the mean and the worst of its sentences. The larger a feature, the better is the claim
-supported. Missing entities or numbers count as supported: there is nothing to be wrong about.
+words, of which the very nearest are encoded; a claim is described by the mean and the worst of its sentences. The
+larger a feature, the better is the claim supported. Missing entities or numbers count as supported: there is nothing to
+be wrong about.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ from halueval.sentences import sentences
 from halueval.text import unicode_words
 
 NEAREST = 4
-"""Sentences of the source that a sentence of the claim is held against."""
+"""Sentences of the source whose words a sentence of the claim is held against."""
+NEAREST_VECTORS = 1
+"""Of these, those whose vectors it is held against: nearly all of the time goes into encoding them."""
 NEAR = 8
 """Words within which two content words of the claim should stand in the source too."""
 LONGEST_CLAIM = 40
@@ -103,8 +106,7 @@ class _Source:
         self.sentences = [_Sentence.of(text, pair.language) for text in sentences(pair.source, pair.language)]
         self.words = [word for sentence in self.sentences for word in sentence.words]
         self.contents = [frozenset(sentence.content) for sentence in self.sentences]
-        self.bigrams = set(zip(self.words, self.words[1:], strict=False))
-        self.trigrams = set(zip(self.words, self.words[1:], self.words[2:], strict=False))
+        self.ngrams = {n: frozenset(_ngrams(self.words, n)) for n in (2, 3)}
         self.support = Support(pair.source, pair.language)
         self.held = Counter(word for content in self.contents for word in content)
         self.places: dict[str, list[int]] = {}
@@ -160,17 +162,19 @@ class ClaimTable:
         return np.hstack([self.values, self.values])
 
 
-def features(pairs: Sequence[Pair], encoder: SentenceEncoder) -> NDArray[np.float64]:
+def features(pairs: Sequence[Pair], encoder: SentenceEncoder, *, encoded: int = NEAREST_VECTORS) -> NDArray[np.float64]:
     """Features of pairs; shape (len(pairs), len(NAMES)). See `tables`."""
-    return np.array([table.features() for table in tables(pairs, encoder)])
+    return np.array([table.features() for table in tables(pairs, encoder, encoded=encoded)])
 
 
-def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
+def tables(pairs: Sequence[Pair], encoder: SentenceEncoder, *, encoded: int = NEAREST_VECTORS) -> list[ClaimTable]:
     """What is seen of each pair.
 
     Args:
         pairs: with a source and a claim that hold something.
         encoder: for the vectors of sentences and tokens.
+        encoded: nearest sentences of the source whose vectors a sentence of the claim is held against, up to
+            `NEAREST`.
     """
     known = {(pair.source, pair.language): pair for pair in pairs}
     sources = {key: _Source(pair) for key, pair in known.items()}
@@ -186,17 +190,17 @@ def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
             text
             for claim, chosen in zip(claims, near, strict=True)
             for sentence, nearest in zip(claim, chosen, strict=True)
-            for text in (sentence.text, *(other.text for other in nearest))
+            for text in (sentence.text, *(other.text for other in nearest[:encoded]))
         )
     )
     vectors = dict(zip(texts, encoder.tokens(texts), strict=True))
     out = []
     for (_, source), claim, chosen, all_of_it in zip(todo, claims, near, whole, strict=True):
-        held = {sentence.text for nearest in chosen for sentence in nearest}
+        held = {sentence.text for nearest in chosen for sentence in nearest[:encoded]}
         out.append(
             ClaimTable(
                 tuple(sentence.text for sentence in claim),
-                np.array([_sentence(s, n, source, vectors) for s, n in zip(claim, chosen, strict=True)]),
+                np.array([_sentence(s, n, source, vectors, encoded) for s, n in zip(claim, chosen, strict=True)]),
                 len(all_of_it) - len(claim),
                 sum(map(encoder.cut, held)),
                 sum(encoder.cut(sentence.text) for sentence in claim),
@@ -206,7 +210,7 @@ def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
 
 
 def _sentence(
-    claim: _Sentence, nearest: Sequence[_Sentence], source: _Source, vectors: dict[str, Vectors]
+    claim: _Sentence, nearest: Sequence[_Sentence], source: _Source, vectors: dict[str, Vectors], encoded: int
 ) -> list[float]:
     nearby = frozenset(word for sentence in nearest for word in sentence.content)
     first = frozenset(nearest[0].content) if nearest else frozenset()
@@ -221,13 +225,13 @@ def _sentence(
     theirs = {_PRONOUNS[word] for word in near_words if word in _PRONOUNS}
     pairs = list(zip(claim.content, claim.content[1:], strict=False))
     copied = fragments(claim.words, near_words)
-    cosine, match, worst = _similarity(claim, nearest, vectors)
+    cosine, match, worst = _similarity(claim, nearest[:encoded], vectors)
     return [
         _share([word in source.places for word in claim.content]),
         _share([word in nearby for word in claim.content]),
         _share([word in first for word in claim.content]),
-        _share([pair in source.bigrams for pair in zip(claim.words, claim.words[1:], strict=False)]),
-        _share([t in source.trigrams for t in zip(claim.words, claim.words[1:], claim.words[2:], strict=False)]),
+        _share([ngram in source.ngrams[2] for ngram in _ngrams(claim.words, 2)]),
+        _share([ngram in source.ngrams[3] for ngram in _ngrams(claim.words, 3)]),
         _share([source.stand_near(*pair) for pair in pairs]),
         _share([source.support.has(entity) for entity in names]),
         _share([near_support.has(entity) for entity in names]),
@@ -240,6 +244,11 @@ def _sentence(
         match,
         worst,
     ]
+
+
+def _ngrams(words: Sequence[str], n: int) -> list[str]:
+    """Runs of n words, joined by spaces: strings, unlike tuples, give the garbage collector nothing to look through."""
+    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
 def _share(found: Sequence[bool]) -> float:
