@@ -36,6 +36,7 @@ _CJK = (
 )
 _CJK_CHAR = re.compile(f"[{_CJK}]")
 _CJK_UNIT = re.compile(rf"[{_CJK}]|[^\s{_CJK}]+")
+_WORD = re.compile(r"[^\W_]+")
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 # Full-width forms are the same letters and digits typed in an East Asian input mode; without this,
@@ -43,6 +44,7 @@ _ASCII_PUNCTUATION = str.maketrans("", "", string.punctuation)
 _HALF_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 
+@lru_cache(maxsize=256)
 def primary_language(language: str) -> str:
     """The primary subtag, lower-cased: `"zh"` of `"zh-Hans"` or `"zh_CN"`; `"en"` of `""`."""
     return re.split(r"[-_]", language.strip().lower(), maxsplit=1)[0] or "en"
@@ -168,10 +170,10 @@ def unicode_words(text: str, language: str = "en") -> list[str]:
 
     This is ROUGE's idea of a word, carried to other scripts: unlike `tokens`, a hyphen separates.
     """
-    out: list[str] = []
-    for run in re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text.translate(_HALF_WIDTH)).lower()):
-        out += _CJK_UNIT.findall(run) if is_cjk(language) else [run]
-    return out
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", text.translate(_HALF_WIDTH))
+    runs = _WORD.findall(text.lower())
+    return [unit for run in runs for unit in _CJK_UNIT.findall(run)] if is_cjk(language) else runs
 
 
 def words(text: str) -> list[str]:
@@ -216,8 +218,8 @@ def split_sentences(text: str, language: str = "en") -> list[str]:
 
 
 def _is_abbreviation(before: str) -> bool:
-    last = before.split()[-1].lstrip("\"'“‘([").lower() if before.split() else ""
-    return bool(_ABBREVIATION.fullmatch(last))
+    last = before.rsplit(maxsplit=1)[-1:]
+    return bool(last and _ABBREVIATION.fullmatch(last[0].lstrip("\"'“‘([").lower()))
 
 
 @lru_cache(maxsize=65_536)

@@ -31,6 +31,7 @@ WHAT = "all-MiniLM-L6-v2"
 LONGEST = 256
 """Tokens of a text that the encoder was trained to see; what is beyond is cut, see `SentenceEncoder.cut`."""
 BATCH_TOKENS = 4096
+"""Tokens of a batch, padding included."""
 REMEMBERED = 50_000
 """Vectors that are kept, since the sentences of a source come back with each claim about it."""
 
@@ -44,11 +45,21 @@ class SentenceEncoder:
         model: directory of another BERT-like encoder with mean pooling; None for the packaged one.
         device: as `--device`.
         dtype: as `--dtype`.
+        batch_tokens: of a batch, padding included: the fewer, the less of it is padding, since texts of a batch are as
+            long as its longest. Vectors differ by it in their last digits alone.
     """
 
-    def __init__(self, model: str | Path | None = None, *, device: str = "auto", dtype: str = "auto") -> None:
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_tokens: int = BATCH_TOKENS,
+    ) -> None:
         self._where = (Wanted(str(model)),) if model else SOURCES
         self._asked = device, dtype
+        self._batch_tokens = batch_tokens
         self._loaded: tuple[Any, Any] | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
         self._cut: dict[str, int] = {}
@@ -116,7 +127,7 @@ class SentenceEncoder:
         at = 0
         while at < len(order):
             width = len(ids[order[at]])
-            part = order[at : at + max(BATCH_TOKENS // width, 1)]
+            part = order[at : at + max(self._batch_tokens // width, 1)]
             at += len(part)
             padded = torch.zeros((len(part), width), dtype=torch.long)
             mask = torch.zeros((len(part), width), dtype=torch.long)

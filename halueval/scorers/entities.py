@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cached_property, lru_cache
 
 from halueval.text import is_cjk, is_english, primary_language, split_sentences
 
@@ -63,6 +64,8 @@ _WORD_VALUES = {word: value for value, word in enumerate(_SMALL.split(), 2)} | {
     word: 10 * value for value, word in enumerate(_TENS.split(), 3)
 }
 _NUMBER_WORD = re.compile(rf"\b({'|'.join(sorted(_WORD_VALUES, key=len, reverse=True))})\b{_SCALE}", re.IGNORECASE)
+_DIGIT = re.compile(r"\d")
+_POSSESSIVE = re.compile(r"['’]s?$")
 _WORD = re.compile(r"[^\W\d_](?:[\w'’&.-]*[^\W_])?")
 _LATIN_WORD = re.compile(r"[A-Za-z][A-Za-z0-9'.+-]*")
 _TITLE = re.compile(r"《([^》]{1,60})》")
@@ -142,6 +145,8 @@ def _blank(text: str, found: list[Entity]) -> str:
 
 def _dates(text: str) -> list[Entity]:
     out: list[Entity] = []
+    if not _DIGIT.search(text):
+        return out
     taken: list[tuple[int, int]] = []
     for pattern in _DATES:
         for match in pattern.finditer(text):
@@ -179,16 +184,17 @@ def _is_capital(word: str) -> bool:
 
 
 def _strip_possessive(word: str) -> str:
-    return re.sub(r"['’]s?$", "", word)
+    return _POSSESSIVE.sub("", word) if "'" in word or "’" in word else word
 
 
 def _names(text: str, context: str, language: str) -> list[Entity]:
-    inside = _capitals_inside(text, language) | _capitals_inside(context, language)
     out = []
     for run, start, opens in _runs(text, _sentence_starts(text, language)):
         acronym = len(run[0]) > 1 and run[0][:2].isupper()
-        if opens and len(run) == 1 and not acronym and run[0].lower() not in inside:
-            continue
+        if opens and len(run) == 1 and not acronym:
+            word = run[0].lower()
+            if word not in _capitals_inside(context, language) and word not in _capitals_inside(text, language):
+                continue
         written = " ".join(run)
         out.append(Entity("name", _key(written), written, start))
     return out
@@ -231,30 +237,42 @@ def _runs(text: str, sentence_starts: set[int]) -> list[tuple[list[str], int, bo
     return [*out, (run, start, start in sentence_starts)] if run else out
 
 
-def _capitals_inside(text: str, language: str) -> set[str]:
-    """Words that stand capitalised elsewhere than at the start of a sentence, lower-cased."""
+@lru_cache(maxsize=64)
+def _capitals_inside(text: str, language: str) -> frozenset[str]:
+    """Words that stand capitalised elsewhere than at the start of a sentence, lower-cased.
+
+    Remembered, since each sentence of a claim asks it of the same source.
+    """
     out = set()
     for sentence in split_sentences(text, language):
-        for match in list(_WORD.finditer(sentence))[1:]:
-            word = _strip_possessive(match.group())
-            if word and _is_capital(word):
+        for written in _WORD.findall(sentence)[1:]:
+            if written[0].isupper() and _is_capital(word := _strip_possessive(written)):
                 out.add(word.lower())
-    return out
+    return frozenset(out)
 
 
 class Support:
-    """A text prepared for the question whether it supports entities."""
+    """A text prepared for the question whether it supports entities; what is asked for first is found then, once."""
 
     def __init__(self, text: str, language: str = "en") -> None:
-        """Find the text's own numbers and dates once."""
-        dates = _dates(text)
-        self._dates = [e.key for e in dates if isinstance(e.key, tuple)]
-        # A year or day of a date also supports the bare number.
-        self._numbers = {e.key for e in _numbers(text, language)}
-        self._numbers |= {Decimal(part).normalize() for date in self._dates for part in date if isinstance(part, int)}
+        """Look at nothing yet."""
+        self._text, self._language = text, language
         # No spaces stand around words in CJK texts: "苹果iPhone手机" has the name "iPhone" too.
         self._space = "" if is_cjk(language) else " "
-        self._words = self._phrase(_key(text))
+
+    @cached_property
+    def _dates(self) -> list[tuple[object, ...]]:
+        return [entity.key for entity in _dates(self._text) if isinstance(entity.key, tuple)]
+
+    @cached_property
+    def _numbers(self) -> set[object]:
+        # A year or day of a date also supports the bare number.
+        parts = {Decimal(part).normalize() for date in self._dates for part in date if isinstance(part, int)}
+        return {entity.key for entity in _numbers(self._text, self._language)} | parts
+
+    @cached_property
+    def _words(self) -> str:
+        return self._phrase(_key(self._text))
 
     def has(self, entity: Entity) -> bool:
         """Whether the text supports the entity."""

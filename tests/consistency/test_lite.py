@@ -5,6 +5,8 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from letters import Letters
 from transformers import AutoModel, AutoTokenizer
 
@@ -13,10 +15,23 @@ from halueval.consistency.catalog import create
 from halueval.consistency.embedding import Embedding
 from halueval.consistency.encoder import SentenceEncoder
 from halueval.consistency.lite import Lite, probabilities
-from halueval.consistency.lite.features import LONGEST_CLAIM, NAMES, OF_SENTENCE, features, stem
+from halueval.consistency.lite.features import (
+    LONGEST_CLAIM,
+    NAMES,
+    NEAR,
+    NEAREST,
+    NEAREST_VECTORS,
+    OF_SENTENCE,
+    _Source,
+    features,
+    stem,
+)
 from halueval.consistency.lite.synthetic import ERRORS, Document, make_examples, tokenised
 from halueval.consistency.lite.threshold import best_threshold
 from halueval.consistency.lite.train import balanced_accuracy, calibrated, non_negative_logistic
+from halueval.consistency.lite_lm.features import WordTable
+from halueval.consistency.lite_lm.features import features as lite_lm_features
+from halueval.consistency.lite_lm.words import WordLikelihood
 
 DOCUMENT = Document(
     "The mayor of Lyon, Anna Roux, opened a new bridge on 3 May 2019. It cost 12 million euros, she told reporters. "
@@ -61,6 +76,65 @@ def test_every_feature_falls_when_a_claim_leaves_its_source():
 @pytest.mark.parametrize(("word", "expected"), [("visited", "visit"), ("bridges", "bridg"), ("is", "is"), ("桥", "桥")])
 def test_stems(word, expected):
     assert stem(word) == expected
+
+
+@given(st.lists(st.sampled_from(["bridge", "Bridges", "mayor", "the", "x", "old."]), min_size=1, max_size=60))
+def test_words_stand_near_where_some_places_of_theirs_do(words):
+    source = _Source(Pair(" ".join(words), "It."))
+    stems = [stem(word.strip(".").lower()) for word in words]
+    for first in ("bridg", "mayor", "x", "nowhere"):
+        for second in ("bridge", "bridg", "old"):
+            places = [[i for i, word in enumerate(stems) if word == wanted] for wanted in (first, second)]
+            expected = any(abs(i - j) <= NEAR for i in places[0] for j in places[1])
+            assert source.stand_near(first, second) == expected
+
+
+def test_a_verdict_does_not_depend_on_pairs_that_share_the_source():
+    texts = [(DOCUMENT, "Anna Roux opened it."), (OTHER, "He was released."), (DOCUMENT, "It.")]
+    pairs = [Pair(document.text, claim) for document, claim in texts]
+    together = features(pairs, Letters())
+    assert [list(row) for row in together] == [list(features([pair], Letters())[0]) for pair in pairs]
+
+
+class Noting(Letters):
+    """Notes what it is given."""
+
+    def tokens(self, texts):
+        self.seen = list(texts)
+        return super().tokens(texts)
+
+
+# By the words that each shares with the claim: 4, 3, 2, 1, 0.
+CLAIM = "Mayor opened bridge Lyon."
+SOURCE = [
+    "It rained.",
+    "Mayor slept.",
+    "Mayor opened doors.",
+    "Mayor opened bridge.",
+    "Mayor opened bridge Lyon today.",
+]
+
+
+@pytest.mark.parametrize("encoded", [1, 2, 4])
+def test_only_the_nearest_sentences_are_encoded_and_words_are_read_of_all(encoded):
+    pair, encoder = Pair(" ".join(SOURCE), CLAIM), Noting()
+    (row,) = features([pair], encoder, encoded=encoded)
+    assert encoder.seen == [CLAIM, *SOURCE[: -encoded - 1 : -1]]
+    (whole,) = features([pair], Letters(), encoded=NEAREST)
+    of_vectors = [name.startswith(("cosine", "token_match")) for name in NAMES]
+    assert list(row[np.invert(of_vectors)]) == list(whole[np.invert(of_vectors)])
+    assert (row <= whole).all()
+
+
+def test_as_many_are_encoded_as_the_weights_were_fitted_for():
+    pair, encoder = Pair(" ".join(SOURCE), CLAIM), Noting()
+    scorer = Lite()
+    scorer._encoder = encoder
+    scorer.score([pair])
+    assert encoder.seen == [CLAIM, *SOURCE[: -NEAREST_VECTORS - 1 : -1]]
+    words = WordTable((WordLikelihood("mayor", -1.0, -2.0),), (-1.0,), (-2.0,))
+    lite_lm_features([pair], [words], encoder)
+    assert encoder.seen == [CLAIM, *SOURCE[:0:-1]]
 
 
 @pytest.mark.parametrize("error", ERRORS)
@@ -133,7 +207,7 @@ def test_an_encoder_gives_vectors_of_length_one_whatever_the_company(models):
     texts = ["The film", "It was long and reviewed by the people", "The film"]
     together = encoder.encode(texts)
     assert np.linalg.norm(together, axis=1) == pytest.approx([1, 1, 1], abs=1e-5)
-    alone = SentenceEncoder(models("bert"), device="cpu", dtype="float32")
+    alone = SentenceEncoder(models("bert"), device="cpu", dtype="float32", batch_tokens=1)
     for text, vector in zip(texts, together, strict=True):
         assert alone.encode([text])[0] == pytest.approx(vector, abs=1e-5)
     for text, tokens in zip(texts, encoder.tokens(texts), strict=True):

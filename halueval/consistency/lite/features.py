@@ -1,16 +1,20 @@
 """What `lite` looks at: how a claim's words, names, numbers, word pairs and vectors stand in its source.
 
 Each sentence of the claim is held against the whole source and against the few sentences of it that are nearest in
-words; a claim is described by the mean and the worst of its sentences. The larger a feature, the better is the claim
-supported. Missing entities or numbers count as supported: there is nothing to be wrong about.
+words, of which the very nearest are encoded; a claim is described by the mean and the worst of its sentences. The
+larger a feature, the better is the claim supported. Missing entities or numbers count as supported: there is nothing to
+be wrong about.
 """
 
 from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +27,9 @@ from halueval.sentences import sentences
 from halueval.text import unicode_words
 
 NEAREST = 4
-"""Sentences of the source that a sentence of the claim is held against."""
+"""Sentences of the source whose words a sentence of the claim is held against."""
+NEAREST_VECTORS = 1
+"""Of these, those whose vectors it is held against: nearly all of the time goes into encoding them."""
 NEAR = 8
 """Words within which two content words of the claim should stand in the source too."""
 LONGEST_CLAIM = 40
@@ -67,16 +73,21 @@ NAMES = (*(f"{name}_mean" for name in OF_SENTENCE), *(f"{name}_worst" for name i
 
 @dataclass(frozen=True, slots=True)
 class _Sentence:
+    """A sentence, its words, and of those that are no stop words the stem and the place."""
+
     text: str
     words: list[str]
     content: list[str]
+    places: list[int]
 
     @classmethod
     def of(cls, text: str, language: str) -> _Sentence:
         words = unicode_words(text, language)
-        return cls(text, words, [stem(word) for word in words if word not in _STOP])
+        places = [i for i, word in enumerate(words) if word not in _STOP]
+        return cls(text, words, [stem(words[i]) for i in places], places)
 
 
+@lru_cache(maxsize=65_536)
 def stem(word: str) -> str:
     """A word without a common English ending, so that "visited" meets "visit"; short words stay."""
     return _SUFFIX.sub("", word) if len(word) > 4 and word.isascii() else word
@@ -94,34 +105,34 @@ class _Source:
         self.language, self.text = pair.language, pair.source
         self.sentences = [_Sentence.of(text, pair.language) for text in sentences(pair.source, pair.language)]
         self.words = [word for sentence in self.sentences for word in sentence.words]
-        self.stems = frozenset(word for sentence in self.sentences for word in sentence.content)
-        self.bigrams = set(zip(self.words, self.words[1:], strict=False))
-        self.trigrams = set(zip(self.words, self.words[1:], self.words[2:], strict=False))
+        self.contents = [frozenset(sentence.content) for sentence in self.sentences]
+        self.ngrams = {n: frozenset(_ngrams(self.words, n)) for n in (2, 3)}
         self.support = Support(pair.source, pair.language)
-        held: dict[str, int] = {}
+        self.held = Counter(word for content in self.contents for word in content)
+        self.places: dict[str, list[int]] = {}
+        """Where in the source each stem stands, in order."""
+        before = 0
         for sentence in self.sentences:
-            for word in set(sentence.content):
-                held[word] = held.get(word, 0) + 1
-        self.weight = {word: math.log(1 + len(self.sentences) / count) for word, count in held.items()}
-        places: dict[str, list[int]] = {}
-        at = 0
-        for sentence in self.sentences:
-            for word in sentence.words:
-                if word not in _STOP:
-                    places.setdefault(stem(word), []).append(at)
-                at += 1
-        self.places = places
+            for word, place in zip(sentence.content, sentence.places, strict=True):
+                self.places.setdefault(word, []).append(before + place)
+            before += len(sentence.words)
 
     def nearest(self, claim: _Sentence) -> list[_Sentence]:
         """The sentences that share most with one of the claim, rare words counting more; best first."""
-        wanted = set(claim.content)
-        overlap = [sum(self.weight[word] for word in wanted.intersection(s.content)) for s in self.sentences]
+        count = len(self.sentences)
+        weights = {word: math.log(1 + count / self.held[word]) for word in claim.content if word in self.held}
+        overlap = [math.fsum(weights[word] for word in weights.keys() & content) for content in self.contents]
         order = sorted(range(len(overlap)), key=lambda i: (-overlap[i], i))
         return [self.sentences[i] for i in order[:NEAREST]]
 
     def stand_near(self, first: str, second: str) -> bool:
         """Whether two words stand within a few words of each other somewhere."""
-        return any(abs(a - b) <= NEAR for a in self.places.get(first, ()) for b in self.places.get(second, ()))
+        there = self.places.get(second, ())
+        for place in self.places.get(first, ()):
+            at = bisect_left(there, place - NEAR)
+            if at < len(there) and there[at] <= place + NEAR:
+                return True
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,19 +162,23 @@ class ClaimTable:
         return np.hstack([self.values, self.values])
 
 
-def features(pairs: Sequence[Pair], encoder: SentenceEncoder) -> NDArray[np.float64]:
+def features(pairs: Sequence[Pair], encoder: SentenceEncoder, *, encoded: int = NEAREST_VECTORS) -> NDArray[np.float64]:
     """Features of pairs; shape (len(pairs), len(NAMES)). See `tables`."""
-    return np.array([table.features() for table in tables(pairs, encoder)])
+    return np.array([table.features() for table in tables(pairs, encoder, encoded=encoded)])
 
 
-def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
+def tables(pairs: Sequence[Pair], encoder: SentenceEncoder, *, encoded: int = NEAREST_VECTORS) -> list[ClaimTable]:
     """What is seen of each pair.
 
     Args:
         pairs: with a source and a claim that hold something.
         encoder: for the vectors of sentences and tokens.
+        encoded: nearest sentences of the source whose vectors a sentence of the claim is held against, up to
+            `NEAREST`.
     """
-    todo = [(pair, _Source(pair)) for pair in pairs]
+    known = {(pair.source, pair.language): pair for pair in pairs}
+    sources = {key: _Source(pair) for key, pair in known.items()}
+    todo = [(pair, sources[pair.source, pair.language]) for pair in pairs]
     whole = [sentences(pair.claim, pair.language) for pair in pairs]
     claims = [
         [_Sentence.of(text, pair.language) for text in texts[:LONGEST_CLAIM]]
@@ -175,17 +190,17 @@ def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
             text
             for claim, chosen in zip(claims, near, strict=True)
             for sentence, nearest in zip(claim, chosen, strict=True)
-            for text in (sentence.text, *(other.text for other in nearest))
+            for text in (sentence.text, *(other.text for other in nearest[:encoded]))
         )
     )
     vectors = dict(zip(texts, encoder.tokens(texts), strict=True))
     out = []
     for (_, source), claim, chosen, all_of_it in zip(todo, claims, near, whole, strict=True):
-        held = {sentence.text for nearest in chosen for sentence in nearest}
+        held = {sentence.text for nearest in chosen for sentence in nearest[:encoded]}
         out.append(
             ClaimTable(
                 tuple(sentence.text for sentence in claim),
-                np.array([_sentence(s, n, source, vectors) for s, n in zip(claim, chosen, strict=True)]),
+                np.array([_sentence(s, n, source, vectors, encoded) for s, n in zip(claim, chosen, strict=True)]),
                 len(all_of_it) - len(claim),
                 sum(map(encoder.cut, held)),
                 sum(encoder.cut(sentence.text) for sentence in claim),
@@ -195,7 +210,7 @@ def tables(pairs: Sequence[Pair], encoder: SentenceEncoder) -> list[ClaimTable]:
 
 
 def _sentence(
-    claim: _Sentence, nearest: Sequence[_Sentence], source: _Source, vectors: dict[str, Vectors]
+    claim: _Sentence, nearest: Sequence[_Sentence], source: _Source, vectors: dict[str, Vectors], encoded: int
 ) -> list[float]:
     nearby = frozenset(word for sentence in nearest for word in sentence.content)
     first = frozenset(nearest[0].content) if nearest else frozenset()
@@ -210,13 +225,13 @@ def _sentence(
     theirs = {_PRONOUNS[word] for word in near_words if word in _PRONOUNS}
     pairs = list(zip(claim.content, claim.content[1:], strict=False))
     copied = fragments(claim.words, near_words)
-    cosine, match, worst = _similarity(claim, nearest, vectors)
+    cosine, match, worst = _similarity(claim, nearest[:encoded], vectors)
     return [
-        _share([word in source.stems for word in claim.content]),
+        _share([word in source.places for word in claim.content]),
         _share([word in nearby for word in claim.content]),
         _share([word in first for word in claim.content]),
-        _share([pair in source.bigrams for pair in zip(claim.words, claim.words[1:], strict=False)]),
-        _share([t in source.trigrams for t in zip(claim.words, claim.words[1:], claim.words[2:], strict=False)]),
+        _share([ngram in source.ngrams[2] for ngram in _ngrams(claim.words, 2)]),
+        _share([ngram in source.ngrams[3] for ngram in _ngrams(claim.words, 3)]),
         _share([source.stand_near(*pair) for pair in pairs]),
         _share([source.support.has(entity) for entity in names]),
         _share([near_support.has(entity) for entity in names]),
@@ -229,6 +244,11 @@ def _sentence(
         match,
         worst,
     ]
+
+
+def _ngrams(words: Sequence[str], n: int) -> list[str]:
+    """Runs of n words, joined by spaces: strings, unlike tuples, give the garbage collector nothing to look through."""
+    return [" ".join(words[i : i + n]) for i in range(len(words) - n + 1)]
 
 
 def _share(found: Sequence[bool]) -> float:

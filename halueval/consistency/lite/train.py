@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from halueval.consistency.encoder import SentenceEncoder
-from halueval.consistency.lite import FILE, probabilities
+from halueval.consistency.lite import BATCH_TOKENS, FILE, PAIRS_AT_ONCE, probabilities
 from halueval.consistency.lite.features import NAMES, features
 from halueval.consistency.lite.synthetic import Document, Example, make_examples
 from halueval.dataset import load_data
@@ -149,10 +149,10 @@ def main() -> None:
         new = make_examples(part, per_document=PER_DOCUMENT, seed=SEED + is_held)
         examples += new
         held += [is_held] * len(new)
-    encoder = SentenceEncoder()
+    encoder = SentenceEncoder(batch_tokens=BATCH_TOKENS)
     tables = []
-    for start in range(0, len(examples), 64):
-        tables.append(features([example.pair for example in examples[start : start + 64]], encoder))
+    for start in range(0, len(examples), PAIRS_AT_ONCE):
+        tables.append(features([example.pair for example in examples[start : start + PAIRS_AT_ONCE]], encoder))
         print(f"\r{start + len(tables[-1]):,} of {len(examples):,}", end="", flush=True)
     table = np.concatenate(tables)
     labels, held_out = np.array([example.consistent for example in examples]), np.array(held)

@@ -30,6 +30,8 @@ NOTHING_NEW = 3.0
 """Information of the worst new word where the claim has none."""
 LEAST = 0.5
 """Nats that a word takes without the source, at least: else the share of them that the source saves says nothing."""
+ENCODED = 4
+"""Nearest sentences of the source whose vectors the fit has seen; `lite` itself makes do with fewer."""
 SOFT = 2.0
 """Nats by which a word must be better informed than another to count e times less in the soft minimum."""
 
@@ -96,7 +98,7 @@ def features(pairs: Sequence[Pair], tables: Sequence[WordTable], encoder: Senten
         encoder: for the features of `lite`.
     """
     columns = [LITE_NAMES.index(name) for name in OF_LITE]
-    lite = lite_features(pairs, encoder)[:, columns]
+    lite = lite_features(pairs, encoder, encoded=ENCODED)[:, columns]
     own = [[*_of_words(table, pair), *_of_overlap(pair)] for pair, table in zip(pairs, tables, strict=True)]
     return np.hstack([np.array(own), lite])
 
