@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, Pair
-from halueval.consistency.catalog import create, option_names, scorer_class
+from halueval.consistency.catalog import SCORERS, create, option_names, scorer_class
+from halueval.consistency.options import option_types
 from halueval.errors import HaluevalError, ModelError, UsageError
 
 NEURAL = ("nli", "summac_zs", "summac_conv", "alignscore", "minicheck", "hhem", "judge")
@@ -26,6 +29,19 @@ def test_options_handed_on_are_named_once_and_a_wrong_one_is_refused():
     assert option_names(scorer_class("number_precision")) == ["spacy_model"]
     with pytest.raises(UsageError, match="did you mean 'weights'"):
         create("summac_conv", {"weight": "x"})
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_every_number_has_a_smallest_value_and_every_precision_its_names(name):
+    types = option_types(scorer_class(name))
+    numbers = {option for option, hint in types.items() if {int, float} & {hint, *get_args(hint)}}
+    for option in numbers - {"threshold"}:  # which is in the unit of a score
+        with pytest.raises(UsageError, match=f"option {option} is -1; it must be a"):
+            create(name, {option: -1})
+    for option in {"device", "dtype"} & set(types):
+        with pytest.raises(UsageError, match=f"option {option} is 'float17'; it must be"):
+            create(name, {option: "float17"})
+        assert create(name, {option: "auto"})
 
 
 @pytest.mark.parametrize("name", NEURAL)
