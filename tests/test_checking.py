@@ -163,6 +163,8 @@ def test_checkers_run_where_the_run_does(tmp_path, monkeypatch):
     assert elsewhere[0] == elsewhere[1]
     asked.clear()
     run_fake(task, tmp_path / "out", FakeBackend(answer), device="cuda:1")
+    assert asked[:2] == [("lite", {}), ("likelihood", {})]  # built when figures are chosen, to see that they can be
+    del asked[:2]
     assert len(asked) == 6  # two figures, for the identity, the scores and the record
     assert {options["device"] for _, options in asked} == {"cuda:1"}
 

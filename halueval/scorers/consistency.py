@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from halueval.errors import UsageError
 from halueval.schema import Judged, Outcome, Sample, Score
 from halueval.scorers.base import MeanScorer
 
@@ -28,6 +29,9 @@ class Consistency(MeanScorer):
     Args:
         scorer: name of a consistency scorer, `lite` by default.
         scorer_options: its options.
+
+    Raises:
+        UsageError: an option that is not written as it should be.
     """
 
     name = "consistency"
@@ -35,6 +39,12 @@ class Consistency(MeanScorer):
     summary = "consistency of the response with the source by the scorer named in `scorer`, lite by default"
 
     def __init__(self, *, scorer: str | None = None, scorer_options: dict[str, Any] | None = None) -> None:
+        if not isinstance(scorer, str | None):
+            raise UsageError(f"metric {self.name!r}: scorer is {scorer!r}; write the name of a consistency scorer")
+        if not isinstance(scorer_options, dict | None):
+            raise UsageError(
+                f"metric {self.name!r}: scorer_options is {scorer_options!r}; write a mapping, as in {{model: PATH}}"
+            )
         self.check, self.options = scorer or "lite", dict(scorer_options or {})
         self.by_default = scorer is None and not self.options
 
