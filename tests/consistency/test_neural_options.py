@@ -62,3 +62,10 @@ def test_a_model_that_is_not_there_is_one_line(name, tmp_path):
     with pytest.raises(HaluevalError, match="nowhere") as caught:
         scorer.score([Pair("A source of words.", "A claim of words.")])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["minicheck", "hhem", "lite", "lite_lm", "lookback", "entailment_probe"])
+def test_a_threshold_chosen_on_english_texts_decides_no_others(name):
+    scorer = create(name)
+    assert scorer.threshold_in("en") == scorer.threshold_in("en-GB") == scorer.threshold is not None
+    assert [scorer.threshold_in(language) for language in ("zh", "de", "ja")] == [None, None, None]
