@@ -494,6 +494,14 @@ def test_validate_says_what_is_wrong(invoke, own, old, new, problem):
         ),
         ("scorer: nli, scorer_options: {modle: x}", "unknown option 'modle'; did you mean 'model'"),
         ("scorer: factscore, scorer_options: {checker: nli}", "checker 'nli' has no validated threshold"),
+        ("threshold: .5", "metric 'consistency': threshold needs threshold_from beside it: where it was validated"),
+        ("threshold_from: my_set", "metric 'consistency': threshold_from needs threshold beside it"),
+        ("threshold: high, threshold_from: my_set", "threshold is 'high'; write a number, in the unit of the scorer"),
+        ("threshold: true, threshold_from: my_set", "threshold is True; write a number"),
+        ("threshold: .nan, threshold_from: my_set", "threshold is nan; write a number"),
+        ("threshold: .5, threshold_from: 7", "threshold_from is 7; write in one line where"),
+        ("threshold: .5, threshold_from: ' '", "threshold_from is ' '; write in one line where"),
+        ('threshold: .5, threshold_from: "a\\nb"', "threshold_from is 'a\\nb'; write in one line where"),
     ],
 )
 def test_validate_refuses_a_consistency_scorer_that_a_run_would_refuse(invoke, own, figure, problem):
