@@ -113,7 +113,7 @@ def _explain(found: type[Any], known: dict[str, Any], title: str, needs: str, *,
     """Print what a scorer says of itself, and the options of its constructor."""
     import inspect
 
-    from halueval.consistency.catalog import option_names
+    from halueval.consistency.options import option_names
 
     options = [name for name in option_names(found) if name not in ("language", "task")]
     if as_json:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from halueval.consistency.base import ConsistencyScorer
-from halueval.consistency.options import check_options, option_types
+from halueval.consistency.options import check_options, option_names
 from halueval.errors import UsageError, nearest
 
 SCORERS: Mapping[str, str] = {
@@ -56,11 +56,6 @@ def scorer_class(name: str) -> type[ConsistencyScorer]:
     module, _, attribute = SCORERS[name].partition(":")
     found: type[ConsistencyScorer] = getattr(importlib.import_module(f"halueval.consistency.{module}"), attribute)
     return found
-
-
-def option_names(found: type[Any]) -> list[str]:
-    """Names of a scorer's options: see `option_types`."""
-    return list(option_types(found))
 
 
 def with_device(name: str, options: Mapping[str, Any], device: str) -> dict[str, Any]:

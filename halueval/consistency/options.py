@@ -34,21 +34,30 @@ _WORDS: Mapping[Any, str] = {
 }
 
 
+def option_names(found: type[Any]) -> list[str]:
+    """Names of options: the parameters of a constructor, and of those that it hands the rest to."""
+    return list(_owners(found))
+
+
 def option_types(found: type[Any]) -> dict[str, Any]:
-    """Options with their types: the parameters of a constructor, and of those that it hands the rest to."""
-    types: dict[str, Any] = {}
+    """The same with their types, which the module of a constructor must be able to resolve when it runs."""
+    return {name: get_type_hints(made).get(name, Any) for name, made in _owners(found).items()}
+
+
+def _owners(found: type[Any]) -> dict[str, Any]:
+    """By option the constructor that has it."""
+    owners: dict[str, Any] = {}
     for owner in found.__mro__:
         if "__init__" not in vars(owner):
             continue
         made = vars(owner)["__init__"]
         parameters = list(inspect.signature(made).parameters.values())[1:]
-        hints = get_type_hints(made) if inspect.isfunction(made) else {}
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-                types.setdefault(parameter.name, hints.get(parameter.name, Any))
+                owners.setdefault(parameter.name, made)
         if all(parameter.kind != parameter.VAR_KEYWORD for parameter in parameters):
             break
-    return types
+    return owners
 
 
 def check_options(name: str, found: type[Any], options: Mapping[str, Any]) -> None:

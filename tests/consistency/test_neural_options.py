@@ -3,8 +3,8 @@ from typing import get_args
 import pytest
 
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, Pair
-from halueval.consistency.catalog import SCORERS, create, option_names, scorer_class
-from halueval.consistency.options import option_types
+from halueval.consistency.catalog import SCORERS, create, scorer_class
+from halueval.consistency.options import option_names, option_types
 from halueval.errors import HaluevalError, ModelError, UsageError
 
 NEURAL = ("nli", "summac_zs", "summac_conv", "alignscore", "minicheck", "hhem", "judge")
@@ -29,6 +29,16 @@ def test_options_handed_on_are_named_once_and_a_wrong_one_is_refused():
     assert option_names(scorer_class("number_precision")) == ["spacy_model"]
     with pytest.raises(UsageError, match="did you mean 'weights'"):
         create("summac_conv", {"weight": "x"})
+
+
+class Typed:
+    def __init__(self, *, task: "OnlyForTypeCheckers", ignore_case: bool = False) -> None:  # noqa: F821
+        self.task, self.ignore_case = task, ignore_case
+
+
+def test_names_of_options_need_no_type_that_is_there_for_checkers_alone():
+    # `halueval scorers show FIGURE` lists the options of figures too, those of other packages among them.
+    assert option_names(Typed) == ["task", "ignore_case"]
 
 
 @pytest.mark.parametrize("name", SCORERS)
