@@ -4,9 +4,9 @@
 
 RTE and CommitmentBank (SuperGLUE, the files of the few-shot sets of Zhao et al. 2021) hold general entailment;
 FEVER-symmetric claims whose words give nothing away; rank19 sentences with a right and a wrong compression. Each counts
-the same. The penalty is the one of `PENALTIES` with the best mean ROC AUC on four kinds of text: on each source of pairs
-by a head fitted on the others, and on claims of `CHOOSING`, which is therefore not reported. The threshold comes from
-the validation parts of `THRESHOLD_SETS`; figures that use it are reported on test parts alone.
+the same. The penalty is the one of `PENALTIES` with the best mean ROC AUC on four kinds of text: on each source of
+pairs by a head fitted on the others, and on claims of `CHOOSING`, which is therefore not reported. The threshold comes
+from the validation parts of `THRESHOLD_SETS`; figures that use it are reported on test parts alone.
 """
 
 from __future__ import annotations
