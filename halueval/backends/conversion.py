@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from halueval.backends.fingerprint import TOKENIZER_FILES, tokenizer_sha256
 from halueval.backends.quiet import first_line, quiet_transformers
 from halueval.config import OnnxSpec
 from halueval.errors import ModelError
@@ -49,14 +50,16 @@ def convert_onnx(directory: Path, spec: OnnxSpec) -> tuple[Path, str]:
         The directory, and the digest of the weights' file.
 
     Raises:
-        ModelError: a file is not there, is no ONNX, or does not hold all parameters of such a model.
+        ModelError: a file is not there, is no ONNX, or does not hold all parameters of such a model; or there is no
+            tokenizer.
     """
-    path = directory / spec.file
+    path, tokenizer = directory / spec.file, directory / spec.tokenizer
     if not path.is_file():
         raise ModelError(f"{path}: no such file; the card's `onnx: file:` is the path within the source")
-    weights = file_sha256(path)
-    key = sha256_text(canonical_json({"weights": weights, **spec.model_dump(mode="json")}))
-    return _once(path, key, lambda work: _write_onnx(path, spec, directory / spec.tokenizer, work)), weights
+    # All that is written is in the key: a tokenizer that was mended is another conversion of the same weights.
+    weights, words = file_sha256(path), tokenizer_sha256(tokenizer)
+    key = sha256_text(canonical_json({"weights": weights, "tokenizer_sha256": words, **spec.model_dump(mode="json")}))
+    return _once(path, key, lambda work: _write_onnx(path, spec, tokenizer, work)), weights
 
 
 def _once(path: Path, digest: str, write: Callable[[Path], None]) -> Path:
@@ -109,7 +112,6 @@ def _write_gguf(path: Path, directory: Path) -> None:
 def _write_onnx(path: Path, spec: OnnxSpec, tokenizer: Path, directory: Path) -> None:
     from safetensors.numpy import save_file
 
-    from halueval.backends.fingerprint import TOKENIZER_FILES
     from halueval.backends.onnx_weights import read_weights
 
     weights = read_weights(path, parameter_shapes(spec.config, path), spec.prefix)

@@ -1,7 +1,9 @@
 """Weights out of ONNX files: whole and in eight bits, by name and by the path of their product, and what is refused."""
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -125,6 +127,30 @@ def test_a_conversion_is_made_once_and_known_by_weights_and_configuration(packed
     assert other.directory != first.directory
     assert other.weights_sha256 == first.weights_sha256
     assert other.identity("float32").config_sha256 != first.identity("float32").config_sha256
+
+
+def test_a_tokenizer_that_was_mended_is_another_conversion(packed):
+    spec = packed()
+    first = locate(spec, adapter=None)
+    words = Path(spec.source[0].source) / "words" / "tokenizer.json"
+    changed = json.loads(words.read_text())
+    changed["model"]["vocab"]["the_new_word"] = len(changed["model"]["vocab"])
+    words.write_text(json.dumps(changed))
+    other = locate(spec, adapter=None)
+    assert other.directory != first.directory
+    assert (other.directory / "tokenizer.json").read_text() == words.read_text()
+    assert other.weights_sha256 == first.weights_sha256
+
+
+def test_a_source_without_tokenizer_is_named_and_heals_when_it_gets_one(packed, tmp_path):
+    spec = packed()
+    words = Path(spec.source[0].source) / "words"
+    words.rename(tmp_path / "away")
+    with pytest.raises(ModelError, match=rf"^{re.escape(str(words))}: has no tokenizer"):
+        locate(spec, adapter=None)
+    assert not (tmp_path / "cache" / "converted").exists()
+    (tmp_path / "away").rename(words)
+    assert (locate(spec, adapter=None).directory / "tokenizer.json").is_file()
 
 
 @pytest.mark.parametrize(
