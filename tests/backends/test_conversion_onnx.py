@@ -328,6 +328,15 @@ def whole(value=SQUARE):
     return graph_of({"e.weight": value})
 
 
+@pytest.mark.parametrize("kind", [TensorProto.FLOAT16, TensorProto.BFLOAT16])
+def test_half_precision_becomes_float32(tmp_path, kind):
+    model = whole()
+    model.graph.initializer[0].CopyFrom(helper.make_tensor("e.weight", kind, [2, 2], [1, 2, 3, 4]))
+    found = read(tmp_path, model, {"e.weight": (2, 2)})["e.weight"]
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, SQUARE)
+
+
 @pytest.mark.parametrize("kind", [np.int8, np.uint8])
 @pytest.mark.parametrize("shape", [(), (1,)])
 def test_one_scale_a_tensor_may_be_a_number_or_a_list_of_one(tmp_path, kind, shape):
