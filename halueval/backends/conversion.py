@@ -161,5 +161,6 @@ def meta_parameters(config: dict[str, Any], path: Path) -> Parameters:
         ) from error
     if not shapes:
         raise ModelError(f"{path}: {names[0]}, which the card's `onnx: config:` names, has no weights")
-    linear = (f"{name}.weight" for name, module in model.named_modules() if isinstance(module, torch.nn.Linear))
+    modules = model.named_modules(remove_duplicate=False)
+    linear = (f"{name}.weight" for name, module in modules if isinstance(module, torch.nn.Linear))
     return Parameters(shapes, frozenset(linear))
