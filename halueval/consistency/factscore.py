@@ -234,7 +234,9 @@ class FActScore(ConsistencyScorer):
         if self._knowledge is not None:
             out["knowledge_sha256"] = hashlib.sha256(self._knowledge.read_bytes()).hexdigest()
         if self._lister is not None:
-            out |= {"facts": self._lister.located.weights_sha256, "facts_dtype": self._lister.dtype}
+            known = self._lister.located.identity(self._lister.dtype)
+            out |= {f"facts_{key}": value for key, value in known.digests().items()}
+            out |= {"facts": "model", "facts_dtype": known.dtype}
         return out
 
 

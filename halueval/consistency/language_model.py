@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from halueval.errors import ModelError
 from halueval.registry import Registry
-from halueval.schema import FailedResponse, LoglikelihoodRequest, Request, Response, sha256_text
+from halueval.schema import FailedResponse, LoglikelihoodRequest, Request, Response, canonical_json, sha256_text
 
 if TYPE_CHECKING:
     from halueval.backends.base import Architecture
@@ -157,10 +157,17 @@ class LanguageModel:
         return resolve_dtype(self._dtype, self._located.spec, resolve_device(self._device))
 
     def identity(self) -> dict[str, str]:
-        """What determines its answers, for which nothing is loaded: digests of weights and adapter, and precision."""
+        """What determines its answers, for which nothing is loaded: digests of its files, and precision.
+
+        Not the chat template: a scorer that asks in it adds `chat_template_sha256`.
+        """
         known = self._located.identity(self.dtype)
-        adapter = {} if known.adapter_sha256 is None else {"adapter_sha256": known.adapter_sha256}
-        return {"weights_sha256": known.weights_sha256, **adapter, "dtype": known.dtype}
+        return {**known.digests(but="chat_template_sha256"), "dtype": known.dtype}
+
+    @property
+    def digest(self) -> str:
+        """Of the digests of `identity` together, without the precision."""
+        return sha256_text(canonical_json({key: value for key, value in self.identity().items() if key != "dtype"}))
 
     def _open(self) -> HuggingFaceBackend:
         from halueval.backends.devices import resolve_device

@@ -57,13 +57,12 @@ class LiteLM(ConsistencyScorer):
 
     def identity(self) -> dict[str, str | int]:
         """With the digests of the coefficients and of both models, and the precision of the language model."""
-        lm = self._lm.identity()
         return {
             **super().identity(),
             "weights_sha256": sha256_text(canonical_json(self._model)),
             "encoder_sha256": self._encoder.digest,
-            "language_model_sha256": lm["weights_sha256"],
-            "dtype": lm["dtype"],
+            "language_model_sha256": self._lm.digest,
+            "dtype": self._lm.dtype,
         }
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:

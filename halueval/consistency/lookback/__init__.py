@@ -62,7 +62,7 @@ class Lookback(ConsistencyScorer):
         return {
             **super().identity(),
             "weights_sha256": sha256_text(canonical_json(self._model)),
-            "language_model_sha256": self._reader.weights_sha256,
+            "language_model_sha256": self._reader.digest,
             "dtype": self._reader.dtype,
         }
 

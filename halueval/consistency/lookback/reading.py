@@ -18,6 +18,7 @@ from halueval.consistency.likelihood import prompt
 from halueval.consistency.lookback.attention import Shares, recorded
 from halueval.errors import ModelError
 from halueval.registry import Registry
+from halueval.schema import canonical_json, sha256_text
 from halueval.text import is_cjk
 
 if TYPE_CHECKING:
@@ -79,9 +80,10 @@ class Reader:
         return locate(Registry().model(self.model), adapter=None)
 
     @property
-    def weights_sha256(self) -> str:
-        """Digest of the weights, for which they need not be loaded."""
-        return self._located.weights_sha256
+    def digest(self) -> str:
+        """Of weights, configuration, tokenizer and adapter together; nothing is loaded for it."""
+        files = self._located.identity(self.dtype).digests(but="chat_template_sha256")
+        return sha256_text(canonical_json(files))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
