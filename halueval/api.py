@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING
 from halueval.backends.base import Architecture, ChatSettings
 from halueval.backends.devices import resolve_device, resolve_dtype
 from halueval.backends.loading import LocatedModel, locate
+from halueval.checking import checkers_of
 from halueval.choice_calibration import check_method
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
@@ -283,7 +284,8 @@ def scorers_for(task: TaskSpec, architecture: Architecture, trust_remote_code: b
     likelihood of a reference); one that the task itself names must be feedable.
 
     Raises:
-        UsageError: unknown figure, or one that this task cannot be measured by.
+        UsageError: unknown figure, or one that this task cannot be measured by; a consistency scorer that there is
+            not, or options that it cannot take.
     """
     available = available_needs(task, architecture)
     chosen: dict[str, Scorer] = {}
@@ -300,7 +302,12 @@ def scorers_for(task: TaskSpec, architecture: Architecture, trust_remote_code: b
         scorer = create(name, language=task.language, task=task)
         if name not in chosen and scorer.needs <= available:
             chosen[name] = scorer
-    return list(chosen.values())
+    found = list(chosen.values())
+    try:
+        checkers_of(found)  # built, so that a wrong option is told now; models are loaded when a response is checked
+    except UsageError as error:
+        raise UsageError(f"task {task.task}: {error}") from error
+    return found
 
 
 def check_writable(output: Path) -> None:

@@ -24,7 +24,7 @@ NOT_HERE = "its model could not be had"
 def checkers_of(
     scorers: Sequence[Scorer], device: str = "auto", lacking: Collection[str] = ()
 ) -> dict[str, ConsistencyScorer]:
-    """The consistency scorers that figures ask for, by the figure.
+    """The consistency scorers that figures ask for, by the figure, with the thresholds that tasks give them.
 
     Args:
         scorers: of a task.
@@ -35,7 +35,11 @@ def checkers_of(
         UsageError: no such scorer, or no such option of it.
     """
     asking = [scorer for scorer in scorers if isinstance(scorer, Consistency) and scorer.name not in lacking]
-    return {one.name: create(one.check, with_device(one.check, one.options, device)) for one in asking}
+    made = {one.name: create(one.check, with_device(one.check, one.options, device)) for one in asking}
+    for one in asking:
+        if one.threshold is not None and one.threshold_from is not None:
+            made[one.name].decide_at(one.threshold, one.threshold_from)
+    return made
 
 
 def available(
@@ -89,7 +93,7 @@ def describe(
 ) -> dict[str, dict[str, Any]]:
     """Which scorer stands behind each figure, by which threshold it decides, and whence that is.
 
-    A threshold that was not validated for the language is none.
+    A threshold that was not validated for the language is none; one that the task gives holds for its language.
 
     Args:
         checkers: by figure.

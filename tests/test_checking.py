@@ -127,6 +127,42 @@ def test_another_threshold_is_another_run(tmp_path, monkeypatch):
     assert second.record["states"]["correct"] == 2
 
 
+OWN = {"metric": "consistency", "scorer": "coverage", "threshold": 0.2, "threshold_from": "validation part of my_set"}
+
+
+def test_a_threshold_of_the_task_decides_in_its_language_and_is_part_of_the_identity(tmp_path, monkeypatch):
+    monkeypatch.setattr(Shared, "languages", frozenset({"fr"}))
+    monkeypatch.setattr(Shared, "threshold", 0.6)
+    without = run(tmp_path, metric_list=[{"metric": "consistency", "scorer": "coverage"}])
+    assert without.record["checks"]["consistency"]["threshold"] is None
+    found = run(tmp_path, metric_list=[OWN])
+    for check in (found.record["checks"]["consistency"], found.record["identity"]["checks"]["consistency"]):
+        assert (check["threshold"], check["threshold_from"]) == (0.2, "validation part of my_set")
+    # Bob's summary has a share of .25: at .2 it is consistent, at .6 it was not.
+    assert found.record["states"] == {"correct": 2, "hallucinated": 0, "abstained": 1, "unscored": 1}
+    assert "consistent from 0.2 on (threshold from validation part of my_set)" in footer(found)
+    higher = run(tmp_path, metric_list=[{**OWN, "threshold": 0.26}])
+    assert higher.record["states"]["hallucinated"] == 1
+    renamed = run(tmp_path, metric_list=[{**OWN, "threshold_from": "another set"}])
+    assert len({one.run_id for one in (without, found, higher, renamed)}) == 4
+    assert Shared.threshold == 0.6
+
+
+def test_a_response_exactly_at_the_threshold_of_the_task_is_consistent(tmp_path):
+    found = run(tmp_path, metric_list=[{**OWN, "threshold": 0.25}])
+    assert found.record["states"]["correct"] == 2
+
+
+def test_the_other_figures_scorer_keeps_its_own_threshold():
+    figures = [Consistency(threshold=0.1, threshold_from="a test"), ConsistencyLikelihood()]
+    found = describe(checkers_of(figures), "en")
+    assert {name: check["threshold"] for name, check in found.items()} == {
+        "consistency": 0.1,
+        "consistency_likelihood": 0.6,
+    }
+    assert not figures[0].by_default
+
+
 def test_without_a_threshold_entities_decide(tmp_path, monkeypatch):
     monkeypatch.setattr(Shared, "threshold", None)
     rows = [json.loads(line) for line in (run(tmp_path).path / "samples.jsonl").read_text().splitlines()]
@@ -163,6 +199,8 @@ def test_checkers_run_where_the_run_does(tmp_path, monkeypatch):
     assert elsewhere[0] == elsewhere[1]
     asked.clear()
     run_fake(task, tmp_path / "out", FakeBackend(answer), device="cuda:1")
+    assert asked[:2] == [("lite", {}), ("likelihood", {})]  # built when figures are chosen, to see that they can be
+    del asked[:2]
     assert len(asked) == 6  # two figures, for the identity, the scores and the record
     assert {options["device"] for _, options in asked} == {"cuda:1"}
 

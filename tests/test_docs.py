@@ -18,6 +18,7 @@ import halueval
 from halueval.calibrating.calibration import calibrate
 from halueval.compare import fields as diff_fields
 from halueval.compare import record as diff_record
+from halueval.consistency.catalog import scorer_class
 from halueval.consistency.catalog import scorer_names as consistency_names
 from halueval.leaderboard.cells import COLUMNS
 from halueval.scorers.catalog import scorer_names
@@ -57,6 +58,29 @@ def test_every_figure_of_a_run_is_defined(defined):
 
 def test_every_consistency_scorer_is_defined(defined):
     assert set(consistency_names()) - defined == set()
+
+
+RANGES = {
+    "nli": "0–1",
+    "summac_zs": "−1–1",
+    "summac_conv": "0–1; of v itself, any real number",
+    "alignscore": "0–1",
+    "minicheck": "0–1",
+    "hhem": "0–1",
+}
+
+
+def test_scorers_with_a_model_of_their_own_are_defined_one_by_one():
+    # One row said 0–1 of all six and sent the reader to the code.
+    table = (DOCS / "metrics.md").read_text(encoding="utf-8").split("| scorer | value | the source is split into |")[1]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.split("\n\n")[0].splitlines()[2:]]
+    assert {row[0].strip("`"): row[3] for row in rows} == RANGES
+    for name, *cells in rows:
+        scorer = scorer_class(name.strip("`"))
+        threshold = "none" if scorer.threshold is None else f"{scorer.threshold:g}".lstrip("0")
+        languages = {None: "", frozenset({"en"}): ", English"}[scorer.languages]
+        assert cells[3] == threshold + languages, name
+        assert all(cells), name
 
 
 def test_the_card_of_lite_says_where_its_threshold_is_from():

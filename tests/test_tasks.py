@@ -482,6 +482,49 @@ def test_validate_says_what_is_wrong(invoke, own, old, new, problem):
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("figure", "problem"),
+    [
+        ("scorer: liet", "no consistency scorer 'liet'; did you mean 'lite'"),
+        ("scorer: [lite]", "scorer is ['lite']; write the name of a consistency scorer"),
+        ("scorer: nli, scorer_options: [model]", "scorer_options is ['model']; write a mapping"),
+        (
+            "scorer: rouge_precision, scorer_options: {n: two}",
+            "consistency scorer 'rouge_precision': option n is 'two'; it must be a whole number, 1 or more",
+        ),
+        ("scorer: nli, scorer_options: {modle: x}", "unknown option 'modle'; did you mean 'model'"),
+        ("scorer: factscore, scorer_options: {checker: nli}", "checker 'nli' has no validated threshold"),
+        ("threshold: .5", "metric 'consistency': threshold needs threshold_from beside it: where it was validated"),
+        ("threshold_from: my_set", "metric 'consistency': threshold_from needs threshold beside it"),
+        ("threshold: high, threshold_from: my_set", "threshold is 'high'; write a number, in the unit of the scorer"),
+        ("threshold: true, threshold_from: my_set", "threshold is True; write a number"),
+        ("threshold: .nan, threshold_from: my_set", "threshold is nan; write a number"),
+        ("threshold: .5, threshold_from: 7", "threshold_from is 7; write in one line where"),
+        ("threshold: .5, threshold_from: ' '", "threshold_from is ' '; write in one line where"),
+        ('threshold: .5, threshold_from: "a\\nb"', "threshold_from is 'a\\nb'; write in one line where"),
+    ],
+)
+def test_validate_refuses_a_consistency_scorer_that_a_run_would_refuse(invoke, own, figure, problem):
+    path = own / "toy.yaml"
+    added = f'doc_to_source: "{{{{q}}}}"\nmetric_list: [{{metric: consistency, {figure}}}]\n'
+    path.write_text(CARD + added, encoding="utf-8")
+    done = invoke("tasks", "validate", path)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert problem in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    done = invoke("run", "--model", "smollm2-135m-instruct", "--task", path, "--output", own / "out")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert problem in done.stderr
+    assert not (own / "out").exists()
+
+
+def test_validate_takes_a_scorer_whose_model_is_elsewhere(invoke, own):
+    path = own / "toy.yaml"
+    figure = "{metric: consistency, scorer: minicheck, scorer_options: {model: ./only-on-the-cluster, batch_size: 4}}"
+    path.write_text(f'{CARD}doc_to_source: "{{{{q}}}}"\nmetric_list: [{figure}]\n', encoding="utf-8")
+    assert invoke("tasks", "validate", path).returncode == 0
+
+
 def test_validate_group_with_an_unknown_task(invoke, own):
     (own / "group.yaml").write_text("group: small\ntask: [tyo]\n", encoding="utf-8")
     done = invoke("tasks", "validate", own / "group.yaml", "--include-path", own)

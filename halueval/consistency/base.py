@@ -104,6 +104,15 @@ class ConsistencyScorer(ABC):
         """The threshold for texts of a language; None where none was validated."""
         return self.threshold if self.languages is None or primary_language(language) in self.languages else None
 
+    def decide_at(self, threshold: float, threshold_from: str) -> None:
+        """Take a line that was drawn elsewhere in place of the scorer's own, for texts in any language.
+
+        Args:
+            threshold: at and above it a claim counts as consistent; no score depends on it.
+            threshold_from: where it was chosen.
+        """
+        self.threshold, self.threshold_from, self.languages = threshold, threshold_from, None
+
     def score(self, pairs: Sequence[Pair], advance: Advance = lambda _: None) -> list[Verdict]:
         """A verdict for each pair, in order.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from halueval.consistency.base import ConsistencyScorer
+from halueval.consistency.options import check_options, option_types
 from halueval.errors import UsageError, nearest
 
 SCORERS: Mapping[str, str] = {
@@ -59,17 +59,8 @@ def scorer_class(name: str) -> type[ConsistencyScorer]:
 
 
 def option_names(found: type[Any]) -> list[str]:
-    """Names of a scorer's options: the parameters of its constructor, and of those that it hands the rest to."""
-    names: list[str] = []
-    for owner in found.__mro__:
-        if "__init__" not in vars(owner):
-            continue
-        parameters = list(inspect.signature(vars(owner)["__init__"]).parameters.values())[1:]
-        named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        names += [name for name in named if name not in names]
-        if all(p.kind != p.VAR_KEYWORD for p in parameters):
-            break
-    return names
+    """Names of a scorer's options: see `option_types`."""
+    return list(option_types(found))
 
 
 def with_device(name: str, options: Mapping[str, Any], device: str) -> dict[str, Any]:
@@ -86,12 +77,9 @@ def create(name: str, options: Mapping[str, Any] | None = None) -> ConsistencySc
     """Build a scorer with its options.
 
     Raises:
-        UsageError: no such scorer, or no such option of it.
+        UsageError: no such scorer, no such option of it, or a value that it cannot take.
     """
     found = scorer_class(name)
-    allowed = option_names(found)
-    for option in options or {}:
-        if option not in allowed:
-            hint = nearest(option, allowed) if allowed else "; it has no options"
-            raise UsageError(f"consistency scorer {name!r}: unknown option {option!r}{hint}")
-    return found(**dict(options or {}))
+    given = dict(options or {})
+    check_options(name, found, given)
+    return found(**given)

@@ -36,8 +36,8 @@ class HHEM(ConsistencyScorer):
     tensors; a directory that such a model was saved into does as well. Its architecture class is code of the hub
     that halueval neither fetches nor runs. Where the directory has no tokenizer, `tokenizer` names one: FLAN-T5's.
 
-    Below .5 a claim counts as hallucinated (model card). By default the source is never cut, as in the official
-    code; with `max_length` words at its end are left out until the prompt fits, and counted in `truncated`.
+    Below .5 an English claim counts as hallucinated (model card). By default the source is never cut, as in the
+    official code; with `max_length` words at its end are left out until the prompt fits, and counted in `truncated`.
 
     Args:
         model: directory with safetensors, hub id, or name of a model card.
@@ -54,6 +54,7 @@ class HHEM(ConsistencyScorer):
     cost = "model"
     threshold = 0.5
     threshold_from = "model card of HHEM-2.1-Open"
+    languages = frozenset({"en"})
 
     def __init__(
         self,

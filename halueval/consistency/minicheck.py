@@ -49,7 +49,8 @@ class MiniCheck(GridScorer):
     """The smallest probability of support over the claim's sentences, each by the largest over the source's pieces.
 
     A claim is supported where all of its sentences are, so that the least supported one decides; the official
-    boundary is .5. What is asked (Liyan06/MiniCheck, `minicheck/inference.py`) depends on the weights:
+    boundary is .5, for English texts. What is asked depends on the weights (Liyan06/MiniCheck,
+    `minicheck/inference.py`):
 
     - Flan-T5: `predict: {piece}</s>{sentence}`, pieces of 500 words; the probability of the label token "1"
       against "0" in the first step of the decoder (ids 209 and 3 of T5's vocabulary).
@@ -72,6 +73,7 @@ class MiniCheck(GridScorer):
     summary = "least supported sentence's P(supported), largest over pieces, in [0, 1]; Tang and others 2024"
     threshold = 0.5
     threshold_from = "Liyan06/MiniCheck"
+    languages = frozenset({"en"})
 
     def __init__(
         self,

@@ -330,6 +330,44 @@ def test_bad_input_is_one_line_and_exit_2(invoke, tiny, monkeypatch, arguments, 
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("rouge_precision:n=abc", "option n is 'abc'; it must be a whole number, 1 or more"),
+        ("rouge_precision:n=2.5", "option n is 2.5; it must be a whole number, 1 or more"),
+        ("rouge_precision:n=0", "option n is 0; it must be"),
+        ("rouge_precision:n=true", "option n is True; it must be"),
+        ("factscore:gamma=ten", "option gamma is 'ten'; it must be a number, 0 or more"),
+        ("factscore:threshold=high", "option threshold is 'high'; it must be a number"),
+        ("factscore:threshold=.nan", "option threshold is nan; it must be a number"),
+        ("factscore:passages=two", "option passages is 'two'; it must be a whole number, 1 or more"),
+        ("factscore:checker_options=odd", "option checker_options is 'odd'; it must be a mapping"),
+        ("factscore:checker_options={n: two}", "'rouge_precision': option n is 'two'"),
+        ("nli:labels=5", "option labels is 5; it must be text or a list of texts"),
+        ("nli:max_length=big", "option max_length is 'big'; it must be a whole number, 1 or more"),
+        ("nli:max_length=0", "option max_length is 0; it must be"),
+        ("summac_conv:batch_size=0", "option batch_size is 0; it must be"),
+        ("minicheck:chunk_size=-1", "option chunk_size is -1; it must be"),
+        ("hhem:by_sentence=5", "option by_sentence is 5; it must be true or false"),
+        ("judge:endpoint=5", "option endpoint is 5; it must be text"),
+        ("judge:timeout=abc", "option timeout is 'abc'; it must be a number above 0"),
+        ("judge:timeout=0", "option timeout is 0; it must be a number above 0"),
+        ("judge:retries=-1", "option retries is -1; it must be a whole number, 0 or more"),
+        ("embedding:dtype=float17", "option dtype is 'float17'; it must be one of auto, float32, bfloat16, float16"),
+        ("embedding:device=gpu", "option device is 'gpu'; it must be auto, cpu, cuda, cuda:0 … or mps"),
+        ("entailment_probe:batch_size=1.5", "option batch_size is 1.5; it must be a whole number, 1 or more"),
+    ],
+)
+def test_a_value_that_an_option_cannot_take_is_one_line_and_exit_2(invoke, option, said):
+    # Tracebacks once, with the exit code of a failed gate.
+    scorer = option.partition(":")[0]
+    done = invoke("validate-scorer", scorer, "--on", "qags_xsum", "--option", option)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"consistency scorer '{scorer}'" in done.stderr or "checker_options={" in option
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_underscores_do_as_well(invoke, tiny):
     done = invoke("validate_scorer", "--help")
     assert done.returncode == 0

@@ -172,8 +172,11 @@ def test_the_fit_finds_known_coefficients_and_none_below_zero():
 
 def test_balanced_accuracy_and_its_threshold_by_hand():
     values, truth = np.array([0.1, 0.4, 0.6, 0.9]), np.array([False, True, False, True])
-    # At .4: both true ones and one of two false ones; at .9: one of two and both.
-    assert balanced_accuracy(values, truth)[0] == 0.75
+    # At .4: both true ones and one of two false ones; at .9: one of two and both. Of equals the lowest.
+    assert balanced_accuracy(values, truth) == (0.75, 0.4)
+    # One best cut, with two true values on it: at .5 all of three and one of two; at .8 one of three and both.
+    values, truth = np.array([0.2, 0.5, 0.5, 0.7, 0.8]), np.array([False, True, True, False, True])
+    assert balanced_accuracy(values, truth) == (0.75, 0.5)
 
 
 def test_calibration_rises_and_meets_the_shares():

@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, Pair
-from halueval.consistency.catalog import create, option_names, scorer_class
+from halueval.consistency.catalog import SCORERS, create, option_names, scorer_class
+from halueval.consistency.options import option_types
 from halueval.errors import HaluevalError, ModelError, UsageError
 
 NEURAL = ("nli", "summac_zs", "summac_conv", "alignscore", "minicheck", "hhem", "judge")
@@ -28,6 +31,19 @@ def test_options_handed_on_are_named_once_and_a_wrong_one_is_refused():
         create("summac_conv", {"weight": "x"})
 
 
+@pytest.mark.parametrize("name", SCORERS)
+def test_every_number_has_a_smallest_value_and_every_precision_its_names(name):
+    types = option_types(scorer_class(name))
+    numbers = {option for option, hint in types.items() if {int, float} & {hint, *get_args(hint)}}
+    for option in numbers - {"threshold"}:  # which is in the unit of a score
+        with pytest.raises(UsageError, match=f"option {option} is -1; it must be a"):
+            create(name, {option: -1})
+    for option in {"device", "dtype"} & set(types):
+        with pytest.raises(UsageError, match=f"option {option} is 'float17'; it must be"):
+            create(name, {option: "float17"})
+        assert create(name, {option: "auto"})
+
+
 @pytest.mark.parametrize("name", NEURAL)
 def test_a_model_is_asked_for_only_when_a_pair_needs_it(name):
     scorer = create(name)
@@ -46,3 +62,10 @@ def test_a_model_that_is_not_there_is_one_line(name, tmp_path):
     with pytest.raises(HaluevalError, match="nowhere") as caught:
         scorer.score([Pair("A source of words.", "A claim of words.")])
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["minicheck", "hhem", "lite", "lite_lm", "lookback", "entailment_probe"])
+def test_a_threshold_chosen_on_english_texts_decides_no_others(name):
+    scorer = create(name)
+    assert scorer.threshold_in("en") == scorer.threshold_in("en-GB") == scorer.threshold is not None
+    assert [scorer.threshold_in(language) for language in ("zh", "de", "ja")] == [None, None, None]

@@ -66,18 +66,25 @@ class Reader:
     Args:
         model: card, directory or hub id.
         device: as `--device`.
-        dtype: float32, bfloat16 or float16.
+        dtype: as `--dtype`.
         layers: whose output is read.
     """
 
     def __init__(self, model: str, device: str, dtype: str, layers: Sequence[int] = LAYERS) -> None:
-        self.model, self._device, self.dtype, self._layers = model, device, dtype, tuple(layers)
+        self.model, self._device, self._dtype, self._layers = model, device, dtype, tuple(layers)
 
     @cached_property
     def _located(self) -> LocatedModel:
         from halueval.backends.loading import locate
 
         return locate(Registry().model(self.model), adapter=None)
+
+    @property
+    def dtype(self) -> str:
+        """Precision of the weights, resolved."""
+        from halueval.backends.devices import resolve_device, resolve_dtype
+
+        return resolve_dtype(self._dtype, self._located.spec, resolve_device(self._device))
 
     @property
     def digest(self) -> str:
