@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from halueval.consistency.base import ConsistencyScorer, Pair, Verdict
+from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.catalog import create, with_device
 from halueval.errors import SourceError
 from halueval.schema import Check, Outcome, Sample
@@ -19,6 +20,15 @@ from halueval.source import DigestError
 logger = logging.getLogger("halueval")
 
 NOT_HERE = "its model could not be had"
+
+Watch = Callable[[str, int, int], AbstractContextManager[Advance]]
+"""Is told of what is done, the number of responses and how many of them were done before; gives what is told of
+progress."""
+
+
+def _unwatched(title: str, total: int, done: int) -> AbstractContextManager[Advance]:
+    del title, total, done
+    return nullcontext(lambda _: None)
 
 
 def checkers_of(
@@ -116,6 +126,7 @@ def check_outcomes(
     outcomes: Sequence[Outcome],
     language: str,
     lacking: Mapping[str, Check] | None = None,
+    watch: Watch = _unwatched,
 ) -> list[Outcome]:
     """Outcomes with a check of each response that has a source; the others as they are.
 
@@ -125,6 +136,7 @@ def check_outcomes(
         outcomes: of the samples.
         language: of the task.
         lacking: see `available`.
+        watch: is told of the progress of each figure.
 
     Raises:
         ModelError, SourceError: a scorer's model cannot be had or loaded.
@@ -138,8 +150,10 @@ def check_outcomes(
     out = list(outcomes)
     for i in todo if lacking else ():
         out[i] = replace(out[i], checks={**out[i].checks, **(lacking or {})})
-    for figure, checker in checkers.items():
-        for i, verdict in zip(todo, checker.score(pairs), strict=True):
+    for figure, checker in checkers.items() if pairs else ():
+        with watch(f"{figure} by {checker.name}", len(pairs), 0) as advance:
+            verdicts = checker.score(pairs, advance)
+        for i, verdict in zip(todo, verdicts, strict=True):
             out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict, language)})
     return out
 
