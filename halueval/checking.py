@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
@@ -16,6 +17,7 @@ from halueval.schema import Check, Outcome, Sample
 from halueval.scorers.base import Scorer
 from halueval.scorers.consistency import Consistency
 from halueval.source import DigestError
+from halueval.verdicts import KeptVerdicts
 
 logger = logging.getLogger("halueval")
 
@@ -127,6 +129,8 @@ def check_outcomes(
     language: str,
     lacking: Mapping[str, Check] | None = None,
     watch: Watch = _unwatched,
+    keep: Path | None = None,
+    fresh: bool = False,
 ) -> list[Outcome]:
     """Outcomes with a check of each response that has a source; the others as they are.
 
@@ -137,9 +141,12 @@ def check_outcomes(
         language: of the task.
         lacking: see `available`.
         watch: is told of the progress of each figure.
+        keep: directory of verdicts, so that a call that was interrupted goes on; None keeps none.
+        fresh: forget what is kept there of these scorers on these responses.
 
     Raises:
-        ModelError, SourceError: a scorer's model cannot be had or loaded.
+        ModelError, SourceError: a scorer's model cannot be had or loaded; what was kept stays.
+        IncompleteError: the disk is full; what was kept stays.
     """
     todo = [
         i
@@ -151,8 +158,12 @@ def check_outcomes(
     for i in todo if lacking else ():
         out[i] = replace(out[i], checks={**out[i].checks, **(lacking or {})})
     for figure, checker in checkers.items() if pairs else ():
-        with watch(f"{figure} by {checker.name}", len(pairs), 0) as advance:
-            verdicts = checker.score(pairs, advance)
+        kept = KeptVerdicts(checker, pairs, keep, fresh=fresh)
+        if kept.done < len(pairs):
+            with watch(f"{figure} by {checker.name}", len(pairs), kept.done) as advance:
+                verdicts = kept.score(advance)
+        else:
+            verdicts = kept.score(lambda _: None)
         for i, verdict in zip(todo, verdicts, strict=True):
             out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict, language)})
     return out

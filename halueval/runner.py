@@ -161,6 +161,8 @@ def _identity(
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
+VERDICTS = "verdicts"
+"""Directory of kept verdicts beside the journals of responses."""
 SHARED_START = 160
 """Characters by which prompts are held to begin alike: a few dozen tokens, which is worth a root of their own."""
 
@@ -287,6 +289,8 @@ def score_samples(
         task.language,
         prepared.lacking,
         lambda what, total, done: watched(observer, f"{_title(prepared, model)} · {what}", total, done),
+        keep=prepared.journal.parent / VERDICTS,
+        fresh=settings.fresh,
     )
     for sample, outcome in zip(prepared.samples, outcomes, strict=True):
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention, task.grading)
