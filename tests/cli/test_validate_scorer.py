@@ -303,8 +303,9 @@ def test_samples_are_written_beside_the_table_or_alone(call, tiny):
 
 
 def test_rows_that_were_left_out_are_told(call, tiny):
+    rest = {"label": 1, "system": "s0", "errors": []}
     with (tiny / "tiny.jsonl").open("a") as file:
-        file.writelines(json.dumps({"text": t, "claim": c, "label": 1}) + "\n" for t, c in (("a", ""), ("", "b")))
+        file.writelines(json.dumps({**rest, "text": t, "claim": c}) + "\n" for t, c in (("a", ""), ("", "b")))
     done = call("share", "--markdown", tiny / "a.md")
     said = "tiny: 2 rows left out: empty claim (1), no source (1)"
     assert said in done.stdout.splitlines()
