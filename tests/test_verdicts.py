@@ -12,6 +12,7 @@ from halueval.backends.fake import FakeBackend
 from halueval.consistency.base import ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.endpoint import WENT_ON_FAILING
 from halueval.consistency.grid import GridScorer
+from halueval.consistency.hhem import HHEM
 from halueval.consistency.judge import Judge
 from halueval.consistency.keeping import decode_verdict, encode_verdict, pair_key, passes
 from halueval.engine.memory import OUT_OF_MEMORY
@@ -148,7 +149,7 @@ def test_a_pair_is_known_by_all_that_a_scorer_sees():
 
 
 def test_scorers_with_groups_of_their_own_say_so():
-    assert (GridScorer.group, Judge.group) == (64, 64)
+    assert (GridScorer.group, HHEM.group, Judge.group) == (64, 64, 64)
 
 
 def run(tmp_path, monkeypatch, scorer, **options):
