@@ -157,7 +157,9 @@ def check_outcomes(
     out = list(outcomes)
     for i in todo if lacking else ():
         out[i] = replace(out[i], checks={**out[i].checks, **(lacking or {})})
-    for figure, checker in checkers.items() if pairs else ():
+    if not pairs:
+        return out
+    for figure, checker in checkers.items():
         kept = KeptVerdicts(checker, pairs, keep, fresh=fresh)
         if kept.done < len(pairs):
             with watch(f"{figure} by {checker.name}", len(pairs), kept.done) as advance:

@@ -57,9 +57,9 @@ def decode_verdict(found: Mapping[str, Any]) -> Verdict:
 
 
 def _given(value: Any) -> float | None:
-    if value is not None and not isinstance(value, int | float):
-        raise TypeError(f"not a number: {value!r}")
-    return value
+    if value is None or isinstance(value, int | float):
+        return value
+    raise TypeError(f"not a number: {value!r}")
 
 
 def _number(value: float | None) -> float | None:
