@@ -53,6 +53,7 @@ class GridScorer(ConsistencyScorer):
     """Sentences against pieces; a claim has a value only where each of its sentences has one."""
 
     cost = "model"
+    group = GROUP
 
     @abstractmethod
     def grid(self, pair: Pair) -> Grid:

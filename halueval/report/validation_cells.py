@@ -70,6 +70,15 @@ def warnings_of(record: Record, set_name: str) -> list[str]:
     return [entry["warning"] for entry in entries_of(record, set_name).values() if "warning" in entry]
 
 
+def left_out_of(record: Record, set_name: str) -> str | None:
+    """How many rows of the set's files no scorer was asked about, and why, in a line; None where all were."""
+    entry = next(iter(entries_of(record, set_name).values()))
+    if not entry.get("n_left_out"):
+        return None
+    reasons = ", ".join(f"{why} ({n:,})" for why, n in entry["left_out_reasons"].items())
+    return f"{set_name}: {entry['n_left_out']:,} row{'s' * (entry['n_left_out'] > 1)} left out: {reasons}"
+
+
 def controls_by_rows(entries: Mapping[str, Entry]) -> list[tuple[str, Entry]]:
     """An entry for each set of rows on which scorers were scored, with what its controls' labels say of the rows.
 
