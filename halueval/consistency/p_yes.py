@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, failure, shared_model
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response
-from halueval.text import is_cjk
+from halueval.text import is_chinese
 
 QUESTIONS = {
     "en": (
@@ -38,7 +38,7 @@ class PYes(ConsistencyScorer):
     """
 
     name = "p_yes"
-    version = 2
+    version = 3
     summary = "p(yes) / (p(yes) + p(no)) when a model is asked whether the claim follows, 0-1"
     cost = "model"
 
@@ -82,7 +82,7 @@ class PYes(ConsistencyScorer):
         return None if fitted is None else (self._requests(pair, fitted[0]), fitted[1])
 
     def _requests(self, pair: Pair, source: str) -> list[LoglikelihoodRequest]:
-        text, answers = QUESTIONS["zh" if is_cjk(pair.language) else "en"]
+        text, answers = QUESTIONS["zh" if is_chinese(pair.language) else "en"]
         question = _filled(text, {"source": source, "claim": pair.claim.strip()})
         templated = self._model.in_chat(question) if self._chat else None
         if templated is None:

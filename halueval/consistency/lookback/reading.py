@@ -18,7 +18,7 @@ from halueval.consistency.likelihood import prompt
 from halueval.consistency.lookback.attention import Shares, recorded
 from halueval.errors import ModelError
 from halueval.registry import Registry
-from halueval.text import is_cjk
+from halueval.text import joint
 
 if TYPE_CHECKING:
     import torch
@@ -119,7 +119,7 @@ class Reader:
         return out
 
     def _claim(self, index: int, pair: Pair) -> _Claim:
-        lead = "" if is_cjk(pair.language) else " "
+        lead = joint(pair.language)
         found = self._loaded[1](
             lead + pair.claim.strip(), add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
