@@ -24,6 +24,7 @@ from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Sentence
 from halueval.consistency.bm25 import Index, passages
 from halueval.consistency.catalog import create, with_device
 from halueval.consistency.facts import RULES_VERSION, FactsModel, split_facts
+from halueval.consistency.shares import Shares
 from halueval.datafile import read_rows
 from halueval.errors import DataError, UsageError
 from halueval.sentences import sentences as split
@@ -129,13 +130,17 @@ class FActScore(ConsistencyScorer):
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """Find the facts of all claims, check all of them at once, and put the values together."""
-        claims = self._facts(pairs)
+        # The model that lists facts has the first half of the progress, the checker the rest.
+        first = len(pairs) // 2 if self._lister is not None else 0
+        claims = self._facts(pairs, first, advance)
         asked: dict[Pair, None] = {}
         found: list[list[list[Pair]]] = []
         for pair, facts in zip(pairs, claims, strict=True):
             found.append([self._checks(pair, fact) for fact in facts.texts])
             asked.update(dict.fromkeys(check for checks in found[-1] for check in checks))
-        answers = dict(zip(asked, self.checker.score(list(asked)), strict=True))
+        progress = Shares(advance, len(asked), len(pairs) - first)
+        answers = dict(zip(asked, self.checker.score(list(asked), progress), strict=True))
+        progress.rest()
         if self._knowledge is None:
             self._indices.clear()
         out = []
@@ -148,10 +153,10 @@ class FActScore(ConsistencyScorer):
             for check in (check for of_fact in checks for check in of_fact):
                 cut[check.source] = max(cut.get(check.source, 0), answers[check].truncated)
             out.append(replace(self._verdict(facts, scores), truncated=sum(cut.values())))
-            advance(1)
         return out
 
-    def _facts(self, pairs: Sequence[Pair]) -> list[_Facts]:
+    def _facts(self, pairs: Sequence[Pair], share: int, advance: Advance) -> list[_Facts]:
+        """Of each claim; `advance` is told of `share` pairs in all."""
         refused = [is_refusal(pair.claim, pair.language) for pair in pairs]
         if self._lister is None:
             return [
@@ -159,7 +164,10 @@ class FActScore(ConsistencyScorer):
                 for pair, no in zip(pairs, refused, strict=True)
             ]
         sentences = [[] if no else split(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)]
-        answers = iter(self._lister.ask([sentence for claim in sentences for sentence in claim]))
+        flat = [sentence for claim in sentences for sentence in claim]
+        progress = Shares(advance, len(set(flat)), share)
+        answers = iter(self._lister.ask(flat, progress))
+        progress.rest()
         out = []
         for claim, no in zip(sentences, refused, strict=True):
             listed = [next(answers) for _ in claim]

@@ -25,6 +25,7 @@ from dataclasses import dataclass, replace
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, LanguageModel, failure, shared_model
+from halueval.consistency.shares import Shares
 from halueval.engine.encoding import UnscorableError
 from halueval.errors import UsageError
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response, sha256_text
@@ -93,7 +94,7 @@ class Likelihood(ConsistencyScorer):
         """One for each pair; all requests are planned together."""
         asked = [self._requests(pair) for pair in pairs]
         flat = [request for one in asked for request in _all(one)]
-        progress = _Shares(advance, len(flat), len(pairs))
+        progress = Shares(advance, len(flat), len(pairs))
         known = dict(zip(flat, self._model.ask(flat, progress), strict=True))
         progress.rest()
         return [self._verdict(one, [known[request] for request in _all(one)]) for one in asked]
@@ -210,24 +211,3 @@ def prompt(source: str, language: str) -> str:
 
 def _all(asked: _Asked) -> list[LoglikelihoodRequest]:
     return [*asked.given, *asked.against]
-
-
-class _Shares:
-    """Turns progress in requests into progress in pairs."""
-
-    def __init__(self, advance: Advance, requests: int, pairs: int) -> None:
-        self._advance, self._requests, self._pairs = advance, requests, pairs
-        self._done = self._told = 0
-
-    def __call__(self, requests: int) -> None:
-        self._done = min(self._done + requests, self._requests)
-        self._tell(self._pairs * self._done // max(self._requests, 1))
-
-    def rest(self) -> None:
-        """All is done."""
-        self._tell(self._pairs)
-
-    def _tell(self, pairs: int) -> None:
-        if pairs > self._told:
-            self._advance(pairs - self._told)
-            self._told = pairs

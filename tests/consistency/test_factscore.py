@@ -249,6 +249,26 @@ def test_facts_of_a_model(monkeypatch):
     assert sum(map(len, backend.batches)) == 2 + 1
 
 
+def test_progress_is_told_while_facts_are_listed_and_while_they_are_checked(monkeypatch):
+    found, _ = listing(monkeypatch, lambda _: "- Rome is old.")
+    told, at = [], []
+
+    def verdicts(self, pairs, advance):
+        at.append(sum(told))
+        for _ in pairs:
+            advance(1)
+        at.append(sum(told))
+        return [self.verdict(pair) for pair in pairs]
+
+    monkeypatch.setattr(Holds, "verdicts", verdicts)
+    found.score([Pair(f"Source {i}.", f"Claim {i}.") for i in range(6)], told.append)
+    assert at == [3, 6]  # one half for listing, one for checking
+    assert len(told) > 2
+    told.clear()
+    scorer().score([facts(n, 0) for n in (1, 2, 3)], told.append)
+    assert at[2:] == [0, 3]
+
+
 def test_a_model_that_lists_nothing_gives_no_score(monkeypatch):
     found, _ = listing(monkeypatch, lambda _: "Facts: none")
     verdicts = found.score([Pair("Rome is old.", "Rome is old."), Pair("x", "I don't know.")])

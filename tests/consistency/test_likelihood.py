@@ -225,7 +225,7 @@ def p_yes(directory, pair, **options):
     scorer = PYes(model=str(directory), device="cpu", dtype="float32", **options)
     asked = []
     ask = scorer._model.ask
-    scorer._model.ask = lambda requests: asked.extend(requests) or ask(requests)
+    scorer._model.ask = lambda requests, advance: asked.extend(requests) or ask(requests, advance)
     (verdict,) = scorer.score([pair])
     del scorer._model.ask
     return scorer, verdict, asked
@@ -243,6 +243,18 @@ def test_a_source_that_does_not_fit_beside_the_question_is_cut_from_its_end_and_
     assert verdict.truncated == count - len(tokens(kept, add_special_tokens=False)["input_ids"]) > 0
     assert scorer._model._excess(scorer._model._backend.texts, asked[0]) == 0
     assert 0 < verdict.value < 1
+
+
+def test_p_yes_tells_of_pairs_as_they_are_answered_and_of_each_once(models, monkeypatch):
+    told = []
+    scorer = PYes(model=str(models("causal")), device="cpu", dtype="float32")
+    ask, before = scorer._model.ask, []
+    monkeypatch.setattr(
+        scorer._model, "ask", lambda requests, advance: [ask(requests, advance), before.append(sum(told))][0]
+    )
+    scorer.score([Pair(SOURCE, CLAIM), Pair(SOURCE, "It was long. " * 60), Pair(SOURCE, "It was.")], told.append)
+    assert before[0] > 0  # while the model was still being asked
+    assert sum(told) == 3
 
 
 def test_p_yes_of_a_claim_that_leaves_the_source_no_room_is_no_number(models):
@@ -274,7 +286,7 @@ def test_braces_of_strangers_are_text(models, monkeypatch):
     asked = []
     scorer = PYes(model=str(models("causal")), device="cpu", dtype="float32")
     ask = scorer._model.ask
-    monkeypatch.setattr(scorer._model, "ask", lambda requests: asked.extend(requests) or ask(requests))
+    monkeypatch.setattr(scorer._model, "ask", lambda requests, _: asked.extend(requests) or ask(requests))
     (verdict,) = scorer.score([Pair("a {claim} b {0}", "c {source} {}")])
     assert verdict.value is not None
     assert "Article: a {claim} b {0}\n" in asked[0].context
