@@ -217,8 +217,8 @@ class FActScore(ConsistencyScorer):
         if not scores:
             return Verdict(None, facts.reason or NO_FACT, details=details)
         if facts.failed:
-            reason = f"{NO_LIST} ({facts.failed} of {facts.sentences} sentences)"
-            return Verdict(None, reason, tuple(scores), details=details)
+            failed = f"{NO_LIST} ({facts.failed} of {facts.sentences} sentences)"
+            return Verdict(None, failed, tuple(scores), details=details)
         if lacking:
             which = f"{len(lacking)} of {len(scores)} facts" if values else "no fact"
             verb = "could be checked" if not values else "could not be checked"
