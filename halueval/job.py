@@ -39,6 +39,8 @@ class RunSettings:
     n_resamples: int = 10_000
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
+    baselines: tuple[str, ...] = ()
+    """Further methods of calibration whose baselines are asked and stored; they change no answer."""
     known_class: Path | None = None
     find_known_class: bool = False
 

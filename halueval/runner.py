@@ -68,9 +68,10 @@ def prepare(
         num_fewshot=num_fewshot,
         seed=settings.seed,
         limit=settings.limit,
-        calibration="none" if model.architecture == "classifier" else settings.calibration,
+        calibrations=() if model.architecture == "classifier" else (settings.calibration, *settings.baselines),
     )
     plan.check_calibration(task, samples, model.architecture, settings.calibration)
+    plan.check_baselines(task, model.architecture, settings.baselines)
     needs = plan.union_of_needs(scorers)
     requests: dict[str, Request] = {}
     roles: list[dict[str, str]] = []
@@ -156,6 +157,8 @@ def _identity(
         identity["uncertainty"] = dict(settings.uncertainty.identity())
     if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was
         identity["calibration"] = settings.calibration
+    if more := [method for method in settings.baselines if method != settings.calibration]:
+        identity["calibration_baselines"] = more
     if task.grading == "support":
         identity["grading_rules"] = RULES_VERSION
     return identity, sha256_text(canonical_json(asked))[:12]

@@ -14,7 +14,7 @@ from halueval.consistency.local_model import LocalModel
 from halueval.errors import ModelError, UsageError
 from halueval.schema import FailedResponse, GenerationRequest, GenerationResponse, sha256_text
 from halueval.sentences import sentences as split
-from halueval.text import primary_language
+from halueval.text import is_chinese
 
 NO_VERDICT = "the judge's answer holds no verdict"
 GROUP = 64
@@ -55,7 +55,7 @@ _VERDICT = re.compile(
 
 def prompt(source: str, claim: str, question: str | None = None, language: str = "en") -> str:
     """What the judge is asked: in Chinese for Chinese texts, else in English."""
-    chinese = primary_language(language) in ("zh", "zho", "chi", "cmn", "yue")
+    chinese = is_chinese(language)
     asked = "" if not question else f"问题：\n{question}\n\n" if chinese else f"Question:\n{question}\n\n"
     slots = {"<<SOURCE>>": source, "<<QUESTION>>": asked, "<<CLAIM>>": claim}
     return re.sub("|".join(slots), lambda match: slots[match.group()], CHINESE if chinese else ENGLISH)

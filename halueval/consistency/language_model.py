@@ -115,15 +115,18 @@ class LanguageModel:
 
         Returns:
             What fits, and how many tokens were cut from its end; None where there is no room for a token of it.
+
+        Raises:
+            UnscorableError: a request cannot be made with any source: its continuation alone exceeds the window.
         """
         texts = (self._backend or self._open()).texts
         ids = texts.encode(source)
         text, kept = source, len(ids)
         while over := max(self._excess(texts, request) for request in requests(text)):
             kept -= over
-            if kept < 1:
+            text = texts.decode(ids[: max(kept, 0)]).rstrip("\ufffd")
+            if not text.strip():
                 return None
-            text = texts.decode(ids[:kept]).rstrip("\ufffd")
         return text, len(ids) - kept
 
     def _excess(self, texts: Texts, request: LoglikelihoodRequest) -> int:

@@ -120,12 +120,15 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def reasons_of(record: Record) -> list[str]:
-    """What has no figure, or no score, and why: a line each."""
+    """What has no figure, or no score, and why, and how many claims were answers: a line each."""
     out = []
     for scorer, by_set in record.items():
         for name, entry in by_set.items():
             where = f"{scorer} on {name}"
             out += [f"{where}: {n:,} rows unscored: {why}" for why, n in entry["unscored_reasons"].items()]
+            if rate := entry.get("answer_rate"):
+                shown = figure_cell(rate)
+                out.append(f"{where}: answer rate {shown}: the share of claims that are neither empty nor a refusal")
             if entry["n_truncated"]:
                 out.append(f"{where}: of {entry['n_truncated']:,} rows the source was not seen whole")
             partial = entry.get("partial_reasons", {})

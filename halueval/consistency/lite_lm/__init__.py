@@ -39,7 +39,7 @@ class LiteLM(ConsistencyScorer):
     """
 
     name = "lite_lm"
-    version = 2
+    version = 3
     summary = "probability that the claim follows, 0-1: `lite` with what the embedded language model says of each word"
     cost = "model"
     languages = frozenset({"en"})

@@ -40,6 +40,7 @@ class Lookback(ConsistencyScorer):
     """
 
     name = "lookback"
+    version = 2
     summary = "1 - risk of the riskiest tokens, 0-1: a probe of the embedded model's attention (Chuang et al. 2024)"
     cost = "model"
     languages = frozenset({"en"})

@@ -19,7 +19,7 @@ from halueval.consistency.lookback.attention import Shares, recorded
 from halueval.errors import ModelError
 from halueval.registry import Registry
 from halueval.schema import canonical_json, sha256_text
-from halueval.text import is_cjk
+from halueval.text import joint
 
 if TYPE_CHECKING:
     import torch
@@ -128,7 +128,7 @@ class Reader:
         return out
 
     def _claim(self, index: int, pair: Pair) -> _Claim:
-        lead = "" if is_cjk(pair.language) else " "
+        lead = joint(pair.language)
         found = self._loaded[1](
             lead + pair.claim.strip(), add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
