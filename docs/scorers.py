@@ -29,9 +29,9 @@ Nothing was fitted on a set that is reported here, but for the threshold of bala
 validation part of the set itself, and the line that `lite`, `lookback` and `entailment_probe` (validation parts of
 QAGS and FRANK) and `lite_lm` (that of QAGS-XSum) draw in runs. `lite_lm` was fitted on SummEval, rank19 and
 FEVER-symmetric, where it is therefore not shown, nor on `factual_summary_pairs`, which holds the pairs of rank19;
-`lookback` on XSumFaith; `entailment_probe` on rank19 and FEVER-symmetric beside RTE and CommitmentBank; `lite`'s
-penalty and `entailment_probe`'s pieces were chosen on SummEval. What the cross-encoder behind `entailment_probe` was
-trained on, its publisher does not say ([metrics.md](metrics.md) has its card), so it may have seen any of these sets.
+`lookback` on XSumFaith; `entailment_probe` on rank19 and FEVER-symmetric beside RTE and CommitmentBank; the penalties
+of `lite` and `entailment_probe` and the pieces of the latter were chosen on SummEval. What the cross-encoder behind it
+was trained on, its publisher does not say ([metrics.md](metrics.md) has its card), so it may have seen any of these.
 Where a scorer does not beat the better of the two controls, which see no meaning, it says nothing. Of large sets whole
 documents were drawn by hash, as many as the number of rows says.
 

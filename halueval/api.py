@@ -41,7 +41,7 @@ from halueval.backends.base import Architecture, ChatSettings
 from halueval.backends.devices import resolve_device, resolve_dtype
 from halueval.backends.loading import LocatedModel, locate
 from halueval.checking import checkers_of
-from halueval.choice_calibration import check_method
+from halueval.choice_calibration import check_method, methods_of
 from halueval.config import TaskSpec
 from halueval.dataset import LoadedData, load_data
 from halueval.errors import IncompleteError, UsageError
@@ -110,6 +110,7 @@ def run(
     apply_chat_template: bool = False,
     system_instruction: str | None = None,
     calibration: str = "none",
+    calibration_baselines: str | Sequence[str] = (),
     known_class: str | Path | None = None,
     include_path: Sequence[str | Path] = (),
     fresh: bool = False,
@@ -140,6 +141,8 @@ def run(
         apply_chat_template: wrap prompts in the model's chat template.
         system_instruction: system message of the chat template.
         calibration: of multiple-choice answers: none, contextual, domain, pmi or batch (`choice_calibration`).
+        calibration_baselines: methods of calibration (contextual, domain, pmi, or all) whose baselines are asked and
+            stored for `calibrate`; they change no answer.
         known_class: labels of `halueval probe`, of this model or of its base, as a stratum of the samples.
         include_path: directories with further tasks and models.
         fresh: start over instead of going on.
@@ -164,6 +167,7 @@ def run(
         chat=ChatSettings(apply_chat_template, system_instruction),
         fresh=fresh,
         calibration=calibration,
+        baselines=methods_of(calibration_baselines),
         known_class=None if known_class is None else Path(known_class),
     )
     options = Options(

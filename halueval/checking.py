@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
-from halueval.consistency.base import ConsistencyScorer, Pair, Verdict
+from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.catalog import create, with_device
 from halueval.errors import SourceError
 from halueval.schema import Check, Outcome, Sample
 from halueval.scorers.base import Scorer
 from halueval.scorers.consistency import Consistency
 from halueval.source import DigestError
+from halueval.verdicts import KeptVerdicts
 
 logger = logging.getLogger("halueval")
 
 NOT_HERE = "its model could not be had"
+
+Watch = Callable[[str, int, int], AbstractContextManager[Advance]]
+"""Is told of what is done, the number of responses and how many of them were done before; gives what is told of
+progress."""
+
+
+def _unwatched(title: str, total: int, done: int) -> AbstractContextManager[Advance]:
+    del title, total, done
+    return nullcontext(lambda _: None)
 
 
 def checkers_of(
@@ -120,6 +132,9 @@ def check_outcomes(
     outcomes: Sequence[Outcome],
     language: str,
     lacking: Mapping[str, Check] | None = None,
+    watch: Watch = _unwatched,
+    keep: Path | None = None,
+    fresh: bool = False,
 ) -> list[Outcome]:
     """Outcomes with a check of each response that has a source; the others as they are.
 
@@ -129,9 +144,13 @@ def check_outcomes(
         outcomes: of the samples.
         language: of the task.
         lacking: see `available`.
+        watch: is told of the progress of each figure.
+        keep: directory of verdicts, so that a call that was interrupted goes on; None keeps none.
+        fresh: forget what is kept there of these scorers on these responses.
 
     Raises:
-        ModelError, SourceError: a scorer's model cannot be had or loaded.
+        ModelError, SourceError: a scorer's model cannot be had or loaded; what was kept stays.
+        IncompleteError: the disk is full; what was kept stays.
     """
     todo = [
         i
@@ -142,8 +161,16 @@ def check_outcomes(
     out = list(outcomes)
     for i in todo if lacking else ():
         out[i] = replace(out[i], checks={**out[i].checks, **(lacking or {})})
+    if not pairs:
+        return out
     for figure, checker in checkers.items():
-        for i, verdict in zip(todo, checker.score(pairs), strict=True):
+        kept = KeptVerdicts(checker, pairs, keep, fresh=fresh)
+        if kept.done < len(pairs):
+            with watch(f"{figure} by {checker.name}", len(pairs), kept.done) as advance:
+                verdicts = kept.score(advance)
+        else:
+            verdicts = kept.score(lambda _: None)
+        for i, verdict in zip(todo, verdicts, strict=True):
             out[i] = replace(out[i], checks={**out[i].checks, figure: _check(checker, verdict, language)})
     return out
 

@@ -26,6 +26,8 @@ from halueval.schema import Outcome
 
 Method = Literal["none", "contextual", "domain", "pmi", "batch"]
 METHODS: tuple[str, ...] = get_args(Method)
+WITH_BASELINES = ("contextual", "domain", "pmi")
+"""Methods that need to ask the model something."""
 CONTENT_FREE = ("N/A", "", "[MASK]")
 """Inputs that ask nothing, of Zhao et al.'s `run_classification.py`."""
 
@@ -38,6 +40,22 @@ def check_method(name: str) -> None:
     """
     if name not in METHODS:
         raise UsageError(f"no calibration {name!r}{nearest(name, METHODS)}")
+
+
+def methods_of(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Methods whose baselines are to be asked, in the order of `WITH_BASELINES`.
+
+    Args:
+        names: of them, in a sequence or with commas between; `all` for every one.
+
+    Raises:
+        UsageError: no such method, or one without baselines.
+    """
+    given = [name.strip() for name in (names.split(",") if isinstance(names, str) else names)]
+    for name in given:
+        if name not in ("all", *WITH_BASELINES):
+            raise UsageError(f"no baselines {name!r}; choose all, or of {', '.join(WITH_BASELINES)}")
+    return tuple(method for method in WITH_BASELINES if "all" in given or method in given)
 
 
 def content_free(value: Any, text: str) -> Any:
@@ -57,12 +75,12 @@ def common_end(texts: Sequence[str]) -> str:
 
 
 def baseline_prompts(
-    method: str, doc: Mapping[str, Any], before: str, ask: Callable[[dict[str, Any], str], str], where: str
+    methods: Sequence[str], doc: Mapping[str, Any], before: str, ask: Callable[[dict[str, Any], str], str], where: str
 ) -> dict[str, str]:
     """Prompts, by name, that show what a model gives to a sample's choices unasked.
 
     Args:
-        method: of `METHODS`; `none` and `batch` need none.
+        methods: of `METHODS`; `none` and `batch` need none.
         doc: the sample's row.
         before: its description and few-shot examples.
         ask: renders the question of a row; told what the row is, for its errors.
@@ -72,20 +90,23 @@ def baseline_prompts(
         DataError: the question cannot be rendered without the row's texts.
         UsageError: `domain` for a question that ends in a field of the row.
     """
-    if method == "pmi":
-        return {"pmi": ""}
-    if method not in ("contextual", "domain"):
-        return {}
-    asked = [ask(content_free(doc, text), f"{method} calibration, texts replaced by {text!r}") for text in CONTENT_FREE]
-    if method == "contextual":
-        return {f"contextual:{i}": before + question for i, question in enumerate(asked)}
-    premise = common_end(asked).lstrip()
-    if not premise:
-        raise UsageError(
-            f"{where}: --calibration domain needs words after the last field of the prompt, such as 'Answer:', and "
-            "doc_to_text has none; use contextual, pmi or batch"
-        )
-    return {"domain": premise}
+    out: dict[str, str] = {}
+    by_text = [method for method in ("contextual", "domain") if method in methods]
+    if by_text:
+        what = f"{by_text[0]} calibration, texts replaced by"
+        asked = [ask(content_free(doc, text), f"{what} {text!r}") for text in CONTENT_FREE]
+        if "contextual" in by_text:
+            out |= {f"contextual:{i}": before + question for i, question in enumerate(asked)}
+        if "domain" in by_text:
+            out["domain"] = common_end(asked).lstrip()
+            if not out["domain"]:
+                raise UsageError(
+                    f"{where}: domain calibration needs words after the last field of the prompt, such as 'Answer:', "
+                    "and doc_to_text has none; use contextual, pmi or batch"
+                )
+    if "pmi" in methods:
+        out["pmi"] = ""
+    return out
 
 
 def correction(method: str, baselines: Mapping[str, Sequence[float]]) -> tuple[float, ...] | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,21 +39,23 @@ class RunSettings:
     n_resamples: int = 10_000
     uncertainty: UncertaintySettings | None = None
     calibration: str = "none"
+    baselines: tuple[str, ...] = ()
+    """Further methods of calibration whose baselines are asked and stored; they change no answer."""
     known_class: Path | None = None
     find_known_class: bool = False
 
 
 class Observer(Protocol):
-    """Told what a run is doing; the command line draws a progress bar from it."""
+    """Told what a run is doing, one piece of work after another; the command line draws a progress bar from it."""
 
     def begin(self, title: str, total: int, done: int) -> None:
-        """`total` requests in all, of which `done` were answered before."""
+        """`total` requests (or responses to be checked) in all, of which `done` were answered before."""
 
     def advance(self, requests: int) -> None:
         """So many more were answered."""
 
     def end(self) -> None:
-        """Inference of this task is over, or was interrupted."""
+        """This piece of work is over, or was interrupted."""
 
 
 class SilentObserver:
@@ -66,6 +69,16 @@ class SilentObserver:
 
     def end(self) -> None:
         """Nothing."""
+
+
+@contextmanager
+def watched(observer: Observer, title: str, total: int, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Tell an observer of a piece of work from its beginning to its end, also where it fails; gives its `advance`."""
+    observer.begin(title, total, done)
+    try:
+        yield observer.advance
+    finally:
+        observer.end()
 
 
 @dataclass(slots=True)

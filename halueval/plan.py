@@ -75,6 +75,24 @@ def check_uncertainty(task: TaskSpec) -> None:
         )
 
 
+def check_baselines(task: TaskSpec, architecture: Architecture, methods: Sequence[str]) -> None:
+    """Refuse baselines of calibration that this task or model has none of.
+
+    Raises:
+        UsageError: names the task and what it or the model is.
+    """
+    if methods and task.output_type != OutputType.MULTIPLE_CHOICE:
+        raise UsageError(
+            f"task {task.task}: --calibration-baselines are of choices, and the task is of output type "
+            f"{task.output_type.value}; leave it out"
+        )
+    if methods and architecture == "classifier":
+        raise UsageError(
+            f"task {task.task}: --calibration-baselines ask with other prompts, and a model with a classification head "
+            "has none; leave it out"
+        )
+
+
 def check_calibration(task: TaskSpec, samples: Sequence[Sample], architecture: Architecture, calibration: str) -> None:
     """Refuse a calibration that this task or model gives no meaning to.
 

@@ -61,7 +61,7 @@ def build_samples(
     num_fewshot: int | None,
     seed: int,
     limit: int | None,
-    calibration: str = "none",
+    calibrations: Sequence[str] = (),
 ) -> list[Sample]:
     """Render every sample of a task.
 
@@ -71,7 +71,7 @@ def build_samples(
         num_fewshot: examples before each question; None takes the card's number.
         seed: of the run; changes which examples are drawn.
         limit: take the first so many rows. Variants of a row stay together.
-        calibration: of `choice_calibration.METHODS`; gives samples their baseline prompts.
+        calibrations: of `choice_calibration.METHODS`; give samples their baseline prompts.
 
     Raises:
         ConfigError: a template or key that is wrong whatever the row.
@@ -88,7 +88,7 @@ def build_samples(
     for index, row in enumerate(data.rows[:limit]):
         for item in _expand(task, row, index + 1):
             primer = examples.before(item, seed) if examples else ""
-            samples.append(_sample(task, item, primer, calibration))
+            samples.append(_sample(task, item, primer, calibrations))
     return samples
 
 
@@ -109,7 +109,7 @@ def _expand(task: TaskSpec, row: Row, number: int) -> list[_Item]:
     return items
 
 
-def _sample(task: TaskSpec, item: _Item, primer: str, calibration: str) -> Sample:
+def _sample(task: TaskSpec, item: _Item, primer: str, calibrations: Sequence[str]) -> Sample:
     where = f"{task.task}: row {item.number}"
     answer = _answer(task, item.doc, where)
     description = render(task.description, item.doc, where=f"{where}: description")
@@ -138,7 +138,7 @@ def _sample(task: TaskSpec, item: _Item, primer: str, calibration: str) -> Sampl
         else _column(task.cluster_by, item.doc, f"{where}: cluster_by"),
         question=question,
         baselines=baseline_prompts(
-            calibration,
+            calibrations,
             item.doc,
             description + primer,
             lambda doc, what: _question(task, doc, f"{where}: {what}"),

@@ -10,6 +10,8 @@ from typing import Any
 from halueval import provenance
 from halueval.checking import checkers_of, describe
 from halueval.config import TaskSpec
+from halueval.consistency import answer_rate as answered
+from halueval.consistency.base import NO_CLAIM
 from halueval.job import ModelHandle, Prepared, RunSettings, Scored
 from halueval.journal import Journal
 from halueval.schema import RUN_SCHEMA_VERSION, Check, MetricValue, State
@@ -65,10 +67,12 @@ def run_record(
 
 
 def _checks(prepared: Prepared, settings: RunSettings, scored: Sequence[Scored]) -> dict[str, Any]:
-    """Who checked the responses, and how many sources it did not see whole, where there are any."""
+    """Who checked the responses, how many sources it did not see whole, and how many responses were answers."""
     checkers = checkers_of(prepared.scorers, settings.device, prepared.lacking)
     out = describe(checkers, prepared.task.language, names=True)
     for figure, entry in out.items():
+        if entry["name"] in answered.SCORERS:
+            entry["answer_rate"] = _answer_rate(figure, scored)
         cut = sum(item.outcome.checks[figure].truncated > 0 for item in scored if figure in item.outcome.checks)
         if cut:
             entry["n_truncated"] = cut
@@ -76,6 +80,17 @@ def _checks(prepared: Prepared, settings: RunSettings, scored: Sequence[Scored])
         figure: {"name": check.scorer, "threshold": None, "threshold_from": None, "reason": check.reason}
         for figure, check in prepared.lacking.items()
     }
+
+
+def _answer_rate(figure: str, scored: Sequence[Scored]) -> dict[str, float | int | None] | None:
+    """Of the responses that have a source, as the scorer's own."""
+    asked = [item for item in scored if item.sample.source and item.outcome.failure is None]
+    silent = 0
+    for item in asked:
+        check = item.outcome.checks.get(figure)
+        reason = NO_CLAIM if check is None else check.reason if check.value is None else None
+        silent += reason in answered.SILENT
+    return answered.answer_rate(silent, len(asked), len({item.sample.cluster for item in asked}))
 
 
 def _rates(journal: Journal, seconds: float) -> dict[str, float | None]:

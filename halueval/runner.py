@@ -26,7 +26,7 @@ from halueval.dataset import LoadedData
 from halueval.errors import IncompleteError
 from halueval.followup import follow_up, with_uncertainty
 from halueval.inference import infer
-from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored
+from halueval.job import ModelHandle, Observer, Prepared, RunSettings, Scored, watched
 from halueval.journal import Journal, request_key
 from halueval.labelled import labels_for, with_known_class
 from halueval.prompt import build_samples
@@ -68,9 +68,10 @@ def prepare(
         num_fewshot=num_fewshot,
         seed=settings.seed,
         limit=settings.limit,
-        calibration="none" if model.architecture == "classifier" else settings.calibration,
+        calibrations=() if model.architecture == "classifier" else (settings.calibration, *settings.baselines),
     )
     plan.check_calibration(task, samples, model.architecture, settings.calibration)
+    plan.check_baselines(task, model.architecture, settings.baselines)
     needs = plan.union_of_needs(scorers)
     requests: dict[str, Request] = {}
     roles: list[dict[str, str]] = []
@@ -156,11 +157,15 @@ def _identity(
         identity["uncertainty"] = dict(settings.uncertainty.identity())
     if settings.calibration != "none":  # left out, it leaves the identity of runs without it as it was
         identity["calibration"] = settings.calibration
+    if more := [method for method in settings.baselines if method != settings.calibration]:
+        identity["calibration_baselines"] = more
     if task.grading == "support":
         identity["grading_rules"] = RULES_VERSION
     return identity, sha256_text(canonical_json(asked))[:12]
 
 
+VERDICTS = "verdicts"
+"""Directory of kept verdicts beside the journals of responses."""
 SHARED_START = 160
 """Characters by which prompts are held to begin alike: a few dozen tokens, which is worth a root of their own."""
 
@@ -251,7 +256,9 @@ def run_tasks(
         elif settings.predict_only:
             yield None
         else:
-            yield _score_and_store(prepared, asked.get(i), model, settings, journals[i], planning / len(open_), started)
+            yield _score_and_store(
+                prepared, asked.get(i), model, settings, journals[i], planning / len(open_), started, observer
+            )
 
 
 def _finished(prepared: Prepared) -> Run | None:
@@ -262,25 +269,41 @@ def _finished(prepared: Prepared) -> Run | None:
 
 
 def score_samples(
-    prepared: Prepared, responses: Mapping[str, Response], labels: Mapping[str, str], device: str
+    prepared: Prepared, responses: Mapping[str, Response], model: ModelHandle, settings: RunSettings, observer: Observer
 ) -> list[Scored]:
-    """State and scores of every sample; what could not be scored carries its reason."""
+    """State and scores of every sample; what could not be scored carries its reason.
+
+    Checkers may take longer than the model took to answer: the observer is told of each of them.
+    """
     task = prepared.task
     for scorer in prepared.scorers:
         scorer.prepare(prepared.samples)
     outcomes = [
-        plan.assemble(task, sample, {role: responses[key] for role, key in roles.items()}, labels)
+        plan.assemble(task, sample, {role: responses[key] for role, key in roles.items()}, model.labels)
         for sample, roles in zip(prepared.samples, prepared.roles, strict=True)
     ]
     scored = []
     outcomes = calibrate_outcomes(prepared.calibration, outcomes)
-    checkers = checkers_of(prepared.scorers, device, prepared.lacking)
-    outcomes = check_outcomes(checkers, prepared.samples, outcomes, task.language, prepared.lacking)
+    checkers = checkers_of(prepared.scorers, settings.device, prepared.lacking)
+    outcomes = check_outcomes(
+        checkers,
+        prepared.samples,
+        outcomes,
+        task.language,
+        prepared.lacking,
+        lambda what, total, done: watched(observer, f"{_title(prepared, model)} · {what}", total, done),
+        keep=prepared.journal.parent / VERDICTS,
+        fresh=settings.fresh,
+    )
     for sample, outcome in zip(prepared.samples, outcomes, strict=True):
         judged = judge(task.kind, task.output_type, sample, outcome, task.language, task.abstention, task.grading)
         scores = {s.name: score_sample(s, sample, outcome, judged) for s in prepared.scorers}
         scored.append(Scored(sample, outcome, judged, scores))
     return scored
+
+
+def _title(prepared: Prepared, model: ModelHandle) -> str:
+    return f"{model.identity.name} · {prepared.task.task}"
 
 
 def _score_and_store(
@@ -291,9 +314,10 @@ def _score_and_store(
     journal: Journal,
     planning: float,
     started: datetime,
+    observer: Observer,
 ) -> Run:
     clock = time.perf_counter()
-    scored = score_samples(prepared, journal.responses, model.labels, settings.device)
+    scored = score_samples(prepared, journal.responses, model, settings, observer)
     metrics = summarise(
         prepared.scorers,
         {s.name: [item.scores[s.name] for item in scored] for s in prepared.scorers},
@@ -303,7 +327,8 @@ def _score_and_store(
     )
     uncertainty = None
     if asked is not None and settings.uncertainty is not None:
-        scored = with_uncertainty(scored, asked, journal.responses, settings.uncertainty)
+        title = _title(prepared, model)
+        scored = with_uncertainty(scored, asked, journal.responses, settings.uncertainty, observer, title)
         uncertainty = judge_uncertainty(
             [item.uncertainty for item in scored],
             [item.judged.state for item in scored],

@@ -24,7 +24,9 @@ from typing import Any
 
 from halueval.errors import ConfigError
 
-_CJK_TAGS = frozenset({"zh", "zho", "chi", "cmn", "yue", "ja", "jpn", "ko", "kor"})
+_CHINESE_TAGS = frozenset({"zh", "zho", "chi", "cmn", "yue"})
+_KOREAN_TAGS = frozenset({"ko", "kor"})
+_CJK_TAGS = _CHINESE_TAGS | _KOREAN_TAGS | {"ja", "jpn"}
 _ENGLISH_TAGS = frozenset({"en", "eng"})
 
 _CJK = (
@@ -53,6 +55,16 @@ def primary_language(language: str) -> str:
 def is_cjk(language: str) -> bool:
     """Whether texts of the language are segmented character by character."""
     return primary_language(language) in _CJK_TAGS
+
+
+def is_chinese(language: str) -> bool:
+    """Whether a model is asked in Chinese: Japanese and Korean texts are asked about in English, as all others."""
+    return primary_language(language) in _CHINESE_TAGS
+
+
+def joint(language: str) -> str:
+    """What stands between sentences, or before a continuation: nothing in Chinese and Japanese, else a space."""
+    return "" if primary_language(language) in _CJK_TAGS - _KOREAN_TAGS else " "
 
 
 def holds_cjk(text: str) -> bool:

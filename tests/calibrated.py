@@ -46,7 +46,9 @@ def without_taste(context: str, choice: str) -> float:
     return too_sure(context, choice) - 0.8 * TEMPERATURE * (choice.strip() == "positive")
 
 
-def run_choices(tmp_path, *, n: int = 300, loglikelihood=too_sure, calibration: str = "none", **changes) -> Run:
+def run_choices(
+    tmp_path, *, n: int = 300, loglikelihood=too_sure, calibration: str = "none", baselines=(), **changes
+) -> Run:
     """A finished run of the task."""
     fields = {
         "task": "moods",
@@ -63,7 +65,8 @@ def run_choices(tmp_path, *, n: int = 300, loglikelihood=too_sure, calibration: 
         **changes,
     }
     task = write_task(tmp_path, rows=rows(n), **fields)
-    run, _ = run_fake(task, tmp_path / "out", FakeBackend(loglikelihood=loglikelihood), calibration=calibration)
+    backend = FakeBackend(loglikelihood=loglikelihood)
+    run, _ = run_fake(task, tmp_path / "out", backend, calibration=calibration, baselines=baselines)
     return run
 
 

@@ -303,3 +303,19 @@ def test_a_threshold_does_not_decide_in_a_language_that_it_was_not_validated_for
     found = run(tmp_path, language="zh")
     assert found.record["checks"]["consistency"]["threshold"] is None
     assert run(tmp_path).record["checks"]["consistency"]["threshold"] == 0.6
+
+
+def test_the_record_of_a_checker_that_gives_abstentions_no_score_has_the_answer_rate(tmp_path, monkeypatch):
+    assert "answer_rate" not in run(tmp_path).record["checks"]["consistency"]
+
+    def verdicts(self, pairs, advance):
+        return [Verdict.unscored("abstains") if "Bob" in pair.claim else Verdict(0.7) for pair in pairs]
+
+    monkeypatch.setattr(Shared, "name", "factscore")
+    monkeypatch.setattr(Shared, "verdicts", verdicts)
+    found = run(tmp_path).record
+    rate = found["checks"]["consistency"]["answer_rate"]
+    # Of four responses one abstains and one is empty.
+    assert (rate["value"], rate["n"]) == (0.5, 4)
+    assert rate["ci_low"] == pytest.approx(0.15, abs=0.005)
+    assert "answer_rate" not in found["identity"]["checks"]["consistency"]

@@ -18,6 +18,7 @@ from halueval.choice_calibration import (
     corrected,
     correction,
     log_mean_exp,
+    methods_of,
 )
 from halueval.comparison import diff
 from halueval.errors import DataError, UsageError
@@ -179,6 +180,61 @@ def test_contextual_run_by_hand(tmp_path):
     assert set(bad["baselines"]) == {"contextual:0", "contextual:1", "contextual:2"}
 
 
+def test_baselines_of_all_methods_change_no_answer(tmp_path):
+    task = write_task(tmp_path, **REVIEWS)
+    model = FakeBackend(loglikelihood=likes_positive)
+    plain = run_reviews(tmp_path, "none")
+    every, _ = run_fake(task, tmp_path / "out", model, baselines=methods_of("all"))
+    # Four reviews, three content-free ones, "Sentiment:" and nothing, two choices each.
+    assert sum(map(len, model.batches)) == 2 * (4 + 3 + 1 + 1)
+    assert every.record["identity"]["calibration_baselines"] == ["contextual", "domain", "pmi"]
+    assert "calibration" not in every.record["identity"]
+    names = {"contextual:0", "contextual:1", "contextual:2", "domain", "pmi"}
+    for row, before in zip(rows_of(every), rows_of(plain), strict=True):
+        assert set(row.pop("baselines")) == names
+        assert row == before
+    assert every.run_id != plain.run_id
+    both, _ = run_fake(
+        task,
+        tmp_path / "out",
+        FakeBackend(loglikelihood=likes_positive),
+        calibration="pmi",
+        baselines=("domain", "pmi"),
+    )
+    assert both.record["identity"]["calibration_baselines"] == ["domain"]
+    assert set(rows_of(both)[0]["baselines"]) == {"domain", "pmi"}
+    assert rows_of(both)[0]["correction"] == rows_of(both)[0]["baselines"]["pmi"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ("all", ("contextual", "domain", "pmi")),
+        ("pmi, contextual", ("contextual", "pmi")),
+        ((), ()),
+        (["pmi"], ("pmi",)),
+    ],
+)
+def test_methods_whose_baselines_are_asked(names, expected):
+    assert methods_of(names) == expected
+
+
+@pytest.mark.parametrize("names", ["", "batch", "pmi,none"])
+def test_methods_without_baselines_are_refused(names):
+    with pytest.raises(UsageError, match="choose all, or of contextual, domain, pmi"):
+        methods_of(names)
+
+
+def test_baselines_are_refused_where_there_are_none(tmp_path):
+    settings = RunSettings(output=tmp_path, baselines=("pmi",))
+    generated = {"output_type": "generate_until", "metric_list": ["exact_match"], "primary_metric": "exact_match"}
+    with pytest.raises(UsageError, match=r"--calibration-baselines are of choices, .* output type generate_until"):
+        prepared(write_task(tmp_path, **{**REVIEWS, **generated}), settings)
+    classifier = {"classifier": {"text": "{{text}}", "labels": [["negative"], ["positive"]]}}
+    with pytest.raises(UsageError, match="classification head has none"):
+        prepared(write_task(tmp_path, **REVIEWS, **classifier), settings, identity(architecture="classifier"))
+
+
 def test_content_free_requests_are_asked_once_for_the_whole_run(tmp_path):
     ready = prepared(write_task(tmp_path, **REVIEWS), RunSettings(output=tmp_path / "out", calibration="contextual"))
     # Four reviews and three content-free ones, two choices each.
@@ -267,7 +323,7 @@ def test_a_baseline_of_probability_0_leaves_the_sample_unscored():
     ("changes", "calibration", "message"),
     [
         ({}, "contxtual", "no calibration 'contxtual'; did you mean 'contextual'"),
-        ({"doc_to_text": "Sentiment of {{text}}"}, "domain", "row 1: --calibration domain needs words after the last"),
+        ({"doc_to_text": "Sentiment of {{text}}"}, "domain", "row 1: domain calibration needs words after the last"),
         ({"doc_to_choice": "{{ ['no', 'yes', text] }}"}, "batch", "needs the same choices for every sample"),
         (
             {"output_type": "generate_until", "metric_list": ["exact_match"], "primary_metric": "exact_match"},

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from halueval.errors import ConfigError
 from halueval.text import (
     holds_words,
+    is_chinese,
     is_cjk,
     is_refusal,
+    joint,
     label_form,
     normalize_answer,
     num_bytes,
@@ -245,3 +247,9 @@ def test_refusal_detection_never_fails(text):
 )
 def test_words_held_by_a_text(text, words, held):
     assert holds_words(text, words) is held
+
+
+def test_korean_and_japanese_are_not_chinese_and_only_korean_parts_words_by_spaces():
+    tags = ("zh", "zh_TW", "cmn", "ja", "jpn", "ko", "kor", "en", "")
+    assert [is_chinese(tag) for tag in tags] == [True] * 3 + [False] * 6
+    assert [joint(tag) for tag in tags] == [""] * 5 + [" "] * 4

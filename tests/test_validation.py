@@ -207,3 +207,27 @@ def test_kept_scores_are_used_again_for_the_same_rows_and_identity_alone(tmp_pat
     broken = Counting()
     figures(broken)
     assert broken.asked == 4
+
+
+class Silent(Number):
+    """Holds that sources of zero were no answers."""
+
+    name = "factscore"
+
+    def verdicts(self, pairs, advance):
+        found = super().verdicts(pairs, advance)
+        return [Verdict.unscored("abstains") if p.source == "0" else v for p, v in zip(pairs, found, strict=True)]
+
+
+def test_the_answer_rate_stands_beside_a_scorer_that_gives_abstentions_no_score():
+    annotated = made(["1", "0", "none", "2"], [True, False] * 2)
+    record = validation_record(
+        evaluate(score_rows(scorer(), annotated), annotated, FAST) for scorer in (Silent, Number)
+    )
+    rate = record["factscore"]["made"]["answer_rate"]
+    assert (rate["value"], rate["n"]) == (0.75, 4)
+    assert 0.3 < rate["ci_low"] < 0.75 < rate["ci_high"] < 1
+    assert "answer_rate" not in record["number"]["made"]
+    line = "factscore on made: answer rate .750 [.30, .95]: the share of claims that are neither empty nor a refusal"
+    assert line in reasons_of(record)
+    assert line in validation_markdown(record)

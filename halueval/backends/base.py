@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from halueval.engine.accounting import Accounting
@@ -35,6 +35,11 @@ class ModelIdentity:
     source: str = ""
     base: str | None = None
     lineage: Mapping[str, Any] | None = None
+
+    def digests(self, *, but: str = "") -> dict[str, str]:
+        """Those of files that the model has, by the names above, without one that does not matter to who asks."""
+        named = {each.name: getattr(self, each.name) for each in fields(self) if each.name != but}
+        return {name: value for name, value in named.items() if name.endswith("_sha256") and value is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,17 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from halueval.backends.fingerprint import TOKENIZER_FILES, tokenizer_sha256
 from halueval.backends.quiet import first_line, quiet_transformers
 from halueval.config import OnnxSpec
 from halueval.errors import ModelError
 from halueval.schema import canonical_json, sha256_text
 from halueval.source import cache_dir, file_sha256
+
+if TYPE_CHECKING:
+    from halueval.backends.onnx_weights import Parameters
 
 logger = logging.getLogger("halueval")
 
@@ -49,14 +53,16 @@ def convert_onnx(directory: Path, spec: OnnxSpec) -> tuple[Path, str]:
         The directory, and the digest of the weights' file.
 
     Raises:
-        ModelError: a file is not there, is no ONNX, or does not hold all parameters of such a model.
+        ModelError: a file is not there, is no ONNX, or does not hold all parameters of such a model; or there is no
+            tokenizer.
     """
-    path = directory / spec.file
+    path, tokenizer = directory / spec.file, directory / spec.tokenizer
     if not path.is_file():
         raise ModelError(f"{path}: no such file; the card's `onnx: file:` is the path within the source")
-    weights = file_sha256(path)
-    key = sha256_text(canonical_json({"weights": weights, **spec.model_dump(mode="json")}))
-    return _once(path, key, lambda work: _write_onnx(path, spec, directory / spec.tokenizer, work)), weights
+    # All that is written is in the key: a tokenizer that was mended is another conversion of the same weights.
+    weights, words = file_sha256(path), tokenizer_sha256(tokenizer)
+    key = sha256_text(canonical_json({"weights": weights, "tokenizer_sha256": words, **spec.model_dump(mode="json")}))
+    return _once(path, key, lambda work: _write_onnx(path, spec, tokenizer, work)), weights
 
 
 def _once(path: Path, digest: str, write: Callable[[Path], None]) -> Path:
@@ -109,10 +115,9 @@ def _write_gguf(path: Path, directory: Path) -> None:
 def _write_onnx(path: Path, spec: OnnxSpec, tokenizer: Path, directory: Path) -> None:
     from safetensors.numpy import save_file
 
-    from halueval.backends.fingerprint import TOKENIZER_FILES
     from halueval.backends.onnx_weights import read_weights
 
-    weights = read_weights(path, parameter_shapes(spec.config, path), spec.prefix)
+    weights = read_weights(path, meta_parameters(spec.config, path), spec.prefix)
     save_file(weights, directory / "model.safetensors", metadata={"format": "pt"})
     (directory / "config.json").write_text(json.dumps(spec.config, indent=2, sort_keys=True), encoding="utf-8")
     for name in TOKENIZER_FILES:
@@ -120,23 +125,42 @@ def _write_onnx(path: Path, spec: OnnxSpec, tokenizer: Path, directory: Path) ->
             shutil.copyfile(tokenizer / name, directory / name)
 
 
-def parameter_shapes(config: dict[str, Any], path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a model's weights by its configuration; nothing is allocated.
+def meta_parameters(config: dict[str, Any], path: Path) -> Parameters:
+    """What weights a model has by its configuration; nothing is allocated.
+
+    Args:
+        config: as in `config.json`, with `architectures`, of which the first is taken.
+        path: that errors name.
 
     Raises:
-        ModelError: no such model in transformers.
+        ModelError: it names no model of transformers, or none can be made of it.
     """
     import torch
     import transformers
 
+    from halueval.backends.onnx_weights import Parameters
+
+    names = config.get("architectures")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ModelError(f"{path}: the card's `onnx: config: architectures:` must be a list of names, found {names!r}")
+    made: Any = getattr(transformers, names[0], None)
+    if not (isinstance(made, type) and issubclass(made, transformers.PreTrainedModel)):
+        raise ModelError(
+            f"{path}: the card's `onnx: config: architectures:` names {names[0]!r}, which is no model of transformers; "
+            "write a class of a model with its head, as in [BertForSequenceClassification]"
+        )
     try:
-        name = config["architectures"][0]
-        made: Any = getattr(transformers, name)
         known = transformers.AutoConfig.for_model(**config)
         with torch.device("meta"), quiet_transformers():
-            model = made(known)
-    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            model: Any = made(known)
+            shapes = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    # Constructors check little, and each fails in its own way: ZeroDivisionError, RuntimeError, errors of validators.
+    except Exception as error:
         raise ModelError(
-            f"{path}: the card's `onnx: config:` makes no model of transformers: {first_line(error)}"
+            f"{path}: the card's `onnx: config:` makes no {names[0]} of transformers: {first_line(error)}"
         ) from error
-    return {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    if not shapes:
+        raise ModelError(f"{path}: {names[0]}, which the card's `onnx: config:` names, has no weights")
+    modules = model.named_modules(remove_duplicate=False)
+    linear = (f"{name}.weight" for name, module in modules if isinstance(module, torch.nn.Linear))
+    return Parameters(shapes, frozenset(linear))

@@ -142,50 +142,73 @@ def load(
     Raises:
         ModelError: files that do not fit together, or code that would have to be run.
     """
-    import torch
-    from safetensors import SafetensorError
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoModelForSeq2SeqLM,
-        AutoModelForSequenceClassification,
-        AutoTokenizer,
-    )
+    from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoModelForSequenceClassification
 
     loaders: dict[Architecture, Any] = {
         "causal": AutoModelForCausalLM,
         "seq2seq": AutoModelForSeq2SeqLM,
         "classifier": AutoModelForSequenceClassification,
     }
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
-    try:
-        with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(located.directory, **options)
-            model, report = loaders[located.architecture].from_pretrained(
-                located.directory,
-                dtype=getattr(torch, dtype),
-                use_safetensors=True,
-                output_loading_info=True,
-                **options,
-            )
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        if "trust_remote_code" in str(error):
-            raise ModelError(
-                f"model {located.spec.name}: needs Python code of its own; read it, then pass --trust-remote-code"
-            ) from error
-        raise ModelError(
-            f"model {located.spec.name}: cannot be loaded from {located.directory}: {first_line(error)}"
-        ) from error
-    missing = sorted(report.get("missing_keys") or ())
-    if missing:
-        raise ModelError(
-            f"model {located.spec.name}: the weights lack {missing[0]} ({len(missing)} tensors missing), which "
-            "would be left random; save the model again with all its layers"
-        )
+    model, tokenizer = load_files(
+        located.directory,
+        loaders[located.architecture],
+        name=located.spec.name,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+    )
     if device == "cpu":
         use_all_cores()
     if located.adapter is not None:
         model = attach_adapter(model, located.adapter)
     return model.to(device).eval(), tokenizer
+
+
+def load_files(
+    directory: Path, loader: Any, *, name: str, dtype: str, trust_remote_code: bool = False, **options: Any
+) -> tuple[Any, Any]:
+    """Model and tokenizer of a directory, none of whose weights is left random.
+
+    Args:
+        directory: of the files; that it holds a tokenizer is `fingerprint.tokenizer_sha256`'s to say, since
+            transformers makes one up where there is none.
+        loader: class of transformers whose `from_pretrained` makes the model.
+        name: of the model, for errors.
+        dtype: of the weights.
+        trust_remote_code: whether code of the model may be run.
+        options: more for the model.
+
+    Raises:
+        ModelError: files that do not fit together, or code that would have to be run.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoTokenizer
+
+    common: dict[str, Any] = {"local_files_only": True, "trust_remote_code": trust_remote_code}
+    try:
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(directory, **common)
+            model, report = loader.from_pretrained(
+                directory,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                output_loading_info=True,
+                **common,
+                **options,
+            )
+    except (OSError, ValueError, TypeError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
+        if "trust_remote_code" in str(error):
+            raise ModelError(
+                f"model {name}: needs Python code of its own; read it, then pass --trust-remote-code"
+            ) from error
+        raise ModelError(f"model {name}: cannot be loaded from {directory}: {first_line(error)}") from error
+    missing = sorted(report.get("missing_keys") or ())
+    if missing:
+        raise ModelError(
+            f"model {name}: the weights lack {missing[0]} ({len(missing)} tensors missing), which would be left "
+            "random; save the model again with all its layers"
+        )
+    return model, tokenizer
 
 
 @contextlib.contextmanager

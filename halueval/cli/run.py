@@ -59,6 +59,12 @@ def split_names(values: tuple[str, ...]) -> list[str]:
     help="What to take off the choices' likelihoods before the likeliest is chosen.",
 )
 @click.option(
+    "--calibration-baselines",
+    metavar="METHODS",
+    help="Ask what these methods of calibration would take off, too (contextual, domain and pmi with commas, or all), so "
+    "that `halueval calibrate` shows them side by side; answers stay as they are.",
+)
+@click.option(
     "--known-class",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -98,6 +104,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
     """Run models on tasks and store every figure with its uncertainty."""
     from halueval.api import Options, iter_runs
     from halueval.backends.base import ChatSettings
+    from halueval.choice_calibration import methods_of
     from halueval.cli.progress import make_observer
     from halueval.cli.pull import shown_progress
     from halueval.job import RunSettings
@@ -125,6 +132,7 @@ def run(models: tuple[str, ...], tasks: tuple[str, ...], quiet: bool, as_json: b
         predict_only=given["predict_only"],
         fresh=given["fresh"],
         calibration=given["calibration"],
+        baselines=() if given["calibration_baselines"] is None else methods_of(given["calibration_baselines"]),
         known_class=given["known_class"],
         find_known_class=not given["no_known_class"],
     )

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from halueval.consistency.base import ConsistencyScorer
     from halueval.job import Observer
     from halueval.report.validation_record import Record
+    from halueval.validation import Evaluation
 
 logger = logging.getLogger("halueval")
 
@@ -30,6 +31,7 @@ Examples:
   halueval validate-scorer nli --option nli:model=PATH-OR-HUB-ID --on all --data-dir data --scores kept
   halueval validate-scorer factscore --option checker=nli --option 'checker_options={model: PATH}' \
     --option threshold=0.5 --on qags_xsum --data-dir data
+  halueval validate-scorer lite --on halueval_summarization --limit 500 --samples claims.jsonl
 
 Sets of people's annotations are not shipped: --data-dir holds them, laid out as the files of
 halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_summary_pairs come from PyPI.
@@ -74,11 +76,13 @@ halueval/annotated/sets say. halueval_qa, halueval_summarization and factual_sum
     "--scores",
     "scores_dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Directory that keeps every score, so that the same call goes on where it was stopped.",
+    help="Directory that keeps every score, so that the same call goes on where it was stopped, and asks again only "
+    "for what failed by lack of memory or a busy endpoint.",
 )
 @shared.written("json", "Write all figures ('-': standard output).")
 @shared.written("markdown", "Write the tables as Markdown ('-': standard output).")
 @shared.written("plot", "Write a forest plot as SVG.")
+@shared.written("samples", "Write a line of JSON for each scorer and claim, with the scores of its sentences.")
 @shared.quiet("No table and no progress.")
 def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool, **given: Any) -> None:
     """Hold consistency SCORERS against human annotations.
@@ -91,10 +95,11 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     from halueval.consistency import catalog
     from halueval.report.validation import print_validation
     from halueval.report.validation_record import validation_record
+    from halueval.report.validation_samples import sample_lines
     from halueval.store import write_atomically
-    from halueval.validation import Evaluation, KeptScores, Settings, validate
+    from halueval.validation import KeptScores, Settings, validate
 
-    targets = targets_of(given, ("json", "markdown", "plot"))
+    targets = targets_of(given, ("json", "markdown", "plot", "samples"))
     names = list(dict.fromkeys(_split(scorers)))
     if given["compared"] and len(names) < 2:
         raise UsageError("--compare needs two scorers or more")
@@ -111,23 +116,31 @@ def validate_scorer(scorers: tuple[str, ...], sets: tuple[str, ...], quiet: bool
     _check_usable(built)
     scorers_in_turn = (catalog.create(name, options[name]) for name in names)
     settings = Settings(n_resamples=given["n_resamples"], seed=given["seed"])
-    keeper = KeptScores(given["scores_dir"], write_atomically) if given["scores_dir"] else None
+    keeper = None
+    if given["scores_dir"]:
+        keeper = KeptScores(given["scores_dir"], write_atomically, details="samples" in targets)
     bars = _Bars(quiet=quiet)
     done: list[Evaluation] = []
     try:
         compared = given["compared"]
         for made in validate(scorers_in_turn, made_sets, settings, compared=compared, keeper=keeper, watch=bars.watch):
             done.append(made)
+            # After each, so that a later scorer that fails takes nothing with it.
             if targets.get("json", "-") != "-":
-                # After each, so that a later scorer that fails takes nothing with it.
                 write(targets["json"], [_as_json(validation_record(done))])
+            if targets.get("samples", "-") != "-":
+                write(targets["samples"], sample_lines(done))
     except KeyboardInterrupt:
         kept = f"; {targets['json']} holds them" if done and targets.get("json", "-") != "-" else ""
         raise IncompleteError(f"interrupted after {len(done)} results{kept}") from None
     finally:
         bars.end()
+    if keeper:
+        _say_what_passes(done)
     record = validation_record(done)
     _write_all(record, targets)
+    if targets.get("samples") == "-":
+        write("-", sample_lines(done))
     if not quiet and "-" not in targets.values():
         print_validation(record, sys.stdout)
 
@@ -193,6 +206,15 @@ def _check_usable(scorers: list[ConsistencyScorer]) -> None:
             logger.warning("%s will score no row: %s", scorer.name, why)
 
 
+def _say_what_passes(done: list[Evaluation]) -> None:
+    for made in done:
+        if passing := made.scored.passing:
+            logger.warning(
+                "%s on %s: %d pairs failed for a reason that may pass; the same call asks for these again",
+                *(made.scored.scorer, made.annotated.spec.name, passing),
+            )
+
+
 def _check_distinct(kind: str, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -211,8 +233,9 @@ def _write_all(record: Record, targets: dict[str, str]) -> None:
         "markdown": validation_markdown,
         "plot": validation_plot,
     }
-    for kind, target in targets.items():
-        write(target, [makers[kind](record)])
+    for kind, make in makers.items():
+        if kind in targets:
+            write(targets[kind], [make(record)])
 
 
 class _Bars:

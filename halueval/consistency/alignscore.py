@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import ClassifierScorer, Grid, joint
+from halueval.consistency.grid import ClassifierScorer, Grid
 from halueval.sentences import sentences
-from halueval.text import segment
+from halueval.text import joint, segment
 
 CHUNK_WORDS = 350
 

@@ -89,6 +89,7 @@ class ConsistencyScorer(ABC):
         threshold_from: where it was chosen.
         languages: primary tags of the languages in which the threshold holds; None for all.
         needs_words: a claim of marks alone ("...") has no value.
+        group: so many pairs are worked at together, and no value depends on pairs of another group; None: all of them.
     """
 
     name: str
@@ -99,6 +100,7 @@ class ConsistencyScorer(ABC):
     threshold_from: str | None = None
     languages: frozenset[str] | None = None
     needs_words: bool = False
+    group: int | None = None
 
     def threshold_in(self, language: str) -> float | None:
         """The threshold for texts of a language; None where none was validated."""
@@ -123,7 +125,7 @@ class ConsistencyScorer(ABC):
         Raises:
             ModelError: the scorer's model cannot be had or loaded.
         """
-        out: list[Verdict | None] = [self._refused(pair) for pair in pairs]
+        out: list[Verdict | None] = [self.refused(pair) for pair in pairs]
         todo = [i for i, verdict in enumerate(out) if verdict is None]
         if todo and (why := self.unusable()):
             advance(len(pairs))
@@ -137,7 +139,8 @@ class ConsistencyScorer(ABC):
             )
         return [verdict for verdict in out if verdict is not None]
 
-    def _refused(self, pair: Pair) -> Verdict | None:
+    def refused(self, pair: Pair) -> Verdict | None:
+        """The verdict of a pair that is not looked at at all: it lacks a source, a claim, or words; None of others."""
         if not pair.source.strip():
             return Verdict.unscored(NO_SOURCE)
         if not pair.claim.strip():

@@ -33,8 +33,8 @@ class Embedding(ConsistencyScorer):
         self._encoder = SentenceEncoder(model, device=device, dtype=dtype)
 
     def identity(self) -> dict[str, str | int]:
-        """With the encoder's digest and precision."""
-        return {**super().identity(), "weights_sha256": self._encoder.digest, "dtype": self._encoder.dtype}
+        """With the digests of the encoder's files, and its precision."""
+        return {**super().identity(), **self._encoder.identity()}
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair, with each sentence's own value."""

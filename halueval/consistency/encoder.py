@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from halueval.errors import ModelError
+from halueval.schema import canonical_json, sha256_text
 from halueval.source import Wanted, fetch_first
 
 if TYPE_CHECKING:
@@ -58,6 +60,7 @@ class SentenceEncoder:
         batch_tokens: int = BATCH_TOKENS,
     ) -> None:
         self._where = (Wanted(str(model)),) if model else SOURCES
+        self._name = str(model or WHAT)
         self._asked = device, dtype
         self._batch_tokens = batch_tokens
         self._loaded: tuple[Any, Any] | None = None
@@ -66,14 +69,32 @@ class SentenceEncoder:
 
     @cached_property
     def _fetched(self) -> Path:
-        return fetch_first(self._where, what=WHAT).path
+        path = fetch_first(self._where, what=self._name).path
+        if not path.is_dir():
+            raise ModelError(f"{path}: a sentence encoder is a directory with safetensors, config.json and a tokenizer")
+        return path
+
+    def identity(self) -> dict[str, str]:
+        """What determines its vectors, for which nothing is loaded: digests of its files, and precision.
+
+        Raises:
+            SourceError: the encoder cannot be had.
+            ModelError: weights, configuration or tokenizer are not there.
+        """
+        from halueval.backends.fingerprint import config_sha256, tokenizer_sha256, weights_sha256
+
+        return {
+            "weights_sha256": weights_sha256(self._fetched),
+            "config_sha256": config_sha256(self._fetched),
+            "tokenizer_sha256": tokenizer_sha256(self._fetched),
+            "dtype": self.dtype,
+        }
 
     @property
     def digest(self) -> str:
-        """Of the weights, for which they need not be loaded."""
-        from halueval.backends.fingerprint import weights_sha256
-
-        return weights_sha256(self._fetched)
+        """Of weights, configuration and tokenizer together; errors as `identity`."""
+        files = {key: value for key, value in self.identity().items() if key != "dtype"}
+        return sha256_text(canonical_json(files))
 
     @property
     def dtype(self) -> str:
@@ -85,6 +106,7 @@ class SentenceEncoder:
 
         Raises:
             SourceError: the encoder cannot be had.
+            ModelError: its files do not make an encoder.
         """
         if len(self._known) > REMEMBERED:
             self._known.clear()
@@ -146,26 +168,21 @@ class SentenceEncoder:
 
     def _load(self) -> tuple[Any, Any]:
         if self._loaded is None:
-            import torch
-            from transformers import AutoModel, AutoTokenizer
+            from transformers import AutoModel
 
             from halueval.backends.devices import resolve_device, use_all_cores
-            from halueval.backends.quiet import quiet_transformers
+            from halueval.backends.fingerprint import tokenizer_sha256
+            from halueval.backends.loading import load_files
             from halueval.engine.products import pack_products
 
             device = resolve_device(self._asked[0])
             if device == "cpu":
                 use_all_cores()
-            with quiet_transformers():
-                tokenizer = AutoTokenizer.from_pretrained(self._fetched, local_files_only=True)
-                model = AutoModel.from_pretrained(
-                    self._fetched,
-                    dtype=getattr(torch, self.dtype),
-                    use_safetensors=True,
-                    local_files_only=True,
-                    add_pooling_layer=False,
-                )
-            model = model.to(device).eval()
+            tokenizer_sha256(self._fetched)
+            model, tokenizer = load_files(
+                self._fetched, AutoModel, name=self._name, dtype=self.dtype, add_pooling_layer=False
+            )
+            model.to(device).eval()
             pack_products(model)
             self._loaded = model, tokenizer
         return self._loaded

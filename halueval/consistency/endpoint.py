@@ -20,6 +20,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NOT_THERE = (401, 403, 404)
 LONGEST_WAIT = 60.0
 LARGEST_ANSWER = 2**24
+WENT_ON_FAILING = "the endpoint went on failing"
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -100,7 +101,7 @@ class Endpoint:
                 time.sleep(min(max(wait, self._backoff * 2**attempt), LONGEST_WAIT))
         if isinstance(found, OSError | HTTPException) and not isinstance(found, urllib.error.HTTPError):
             raise ModelError(f"endpoint {self.url}: cannot be reached: {self._clean(found)}") from None
-        return FailedResponse(f"the endpoint went on failing ({self._clean(found)})")
+        return FailedResponse(f"{WENT_ON_FAILING} ({self._clean(found)})")
 
     def _attempt(self, data: bytes) -> tuple[str | Exception, float | None]:
         """An answer, or what went wrong; and seconds to wait at least before another attempt, None for no other."""

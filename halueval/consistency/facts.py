@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from halueval.consistency.base import Advance
 from halueval.schema import GenerationRequest, GenerationResponse
 from halueval.sentences import sentences
 from halueval.text import is_cjk, is_english
@@ -126,8 +127,12 @@ class FactsModel:
         self._backend: Backend | None = None
         self._located: LocatedModel | None = None
 
-    def ask(self, sentences: Sequence[str]) -> list[list[str] | None]:
+    def ask(self, sentences: Sequence[str], advance: Advance = lambda _: None) -> list[list[str] | None]:
         """The facts of each sentence; None where the answer was no list, was cut off, or could not be had.
+
+        Args:
+            sentences: in any number; equal ones are asked once.
+            advance: is told of distinct sentences as their batch is answered.
 
         Raises:
             UsageError: unknown model, device or dtype.
@@ -145,6 +150,7 @@ class FactsModel:
                     found[distinct[i]] = parse_facts(response.text)
                 else:
                     found[distinct[i]] = None
+            advance(len(batch.indices))
         return [found[sentence] for sentence in sentences]
 
     @property

@@ -7,7 +7,7 @@ a dense index of Wikipedia; and each fact is held against each of the best passa
 best value counting, where the script asks one language model with all passages in its prompt. Scores of different
 checkers, and published ones, do not compare.
 
-An abstention has no score: read `answer_rate` beside the mean.
+An abstention has no score: read the answer rate beside the mean, which `validate-scorer` and `run.json` give.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from halueval.consistency.base import NO_CLAIM, Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
+from halueval.consistency.answer_rate import ABSTAINS
+from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.bm25 import Index, passages
 from halueval.consistency.catalog import create, with_device
 from halueval.consistency.facts import RULES_VERSION, FactsModel, split_facts
+from halueval.consistency.shares import Shares
 from halueval.datafile import read_rows
 from halueval.errors import DataError, UsageError
 from halueval.sentences import sentences as split
 from halueval.text import is_refusal
 
-ABSTAINS = "abstains"
 NO_FACT = "no fact found in the claim"
 NO_LIST = "the facts model's answers are no lists of facts"
 DEFAULT_CHECKER = "rouge_precision"
@@ -38,9 +39,10 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """Facts of a claim, how many of its sentences gave none because the model's answer failed, and why none at all."""
+    """Facts of a claim, its sentences, how many gave none because the model's answer failed, and why none at all."""
 
     texts: tuple[str, ...] = ()
+    sentences: int = 0
     failed: int = 0
     reason: str | None = None
 
@@ -50,6 +52,7 @@ class FActScore(ConsistencyScorer):
 
     `sentences` of a verdict holds each fact with 1 or 0 (None where the checker gave no value); `details` the numbers
     `facts`, `supported`, `unscored_facts`, `failed_sentences`, the `precision` before the penalty, and the `penalty`.
+    Where a fact could not be checked, or the facts of a sentence were not found, the claim has no value.
     `truncated` is what the checker did not see of the passages that were asked.
 
     Args:
@@ -69,7 +72,7 @@ class FActScore(ConsistencyScorer):
     """
 
     name = "factscore"
-    version = 2
+    version = 3
     summary = "share of facts that the source supports, few facts penalised, 0-1 (Min et al. 2023, own retrieval)"
 
     def __init__(
@@ -127,13 +130,17 @@ class FActScore(ConsistencyScorer):
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """Find the facts of all claims, check all of them at once, and put the values together."""
-        claims = self._facts(pairs)
+        # The model that lists facts has the first half of the progress, the checker the rest.
+        first = len(pairs) // 2 if self._lister is not None else 0
+        claims = self._facts(pairs, first, advance)
         asked: dict[Pair, None] = {}
         found: list[list[list[Pair]]] = []
         for pair, facts in zip(pairs, claims, strict=True):
             found.append([self._checks(pair, fact) for fact in facts.texts])
             asked.update(dict.fromkeys(check for checks in found[-1] for check in checks))
-        answers = dict(zip(asked, self.checker.score(list(asked)), strict=True))
+        progress = Shares(advance, len(asked), len(pairs) - first)
+        answers = dict(zip(asked, self.checker.score(list(asked), progress), strict=True))
+        progress.rest()
         if self._knowledge is None:
             self._indices.clear()
         out = []
@@ -146,10 +153,10 @@ class FActScore(ConsistencyScorer):
             for check in (check for of_fact in checks for check in of_fact):
                 cut[check.source] = max(cut.get(check.source, 0), answers[check].truncated)
             out.append(replace(self._verdict(facts, scores), truncated=sum(cut.values())))
-            advance(1)
         return out
 
-    def _facts(self, pairs: Sequence[Pair]) -> list[_Facts]:
+    def _facts(self, pairs: Sequence[Pair], share: int, advance: Advance) -> list[_Facts]:
+        """Of each claim; `advance` is told of `share` pairs in all."""
         refused = [is_refusal(pair.claim, pair.language) for pair in pairs]
         if self._lister is None:
             return [
@@ -157,13 +164,17 @@ class FActScore(ConsistencyScorer):
                 for pair, no in zip(pairs, refused, strict=True)
             ]
         sentences = [[] if no else split(pair.claim, pair.language) for pair, no in zip(pairs, refused, strict=True)]
-        answers = iter(self._lister.ask([sentence for claim in sentences for sentence in claim]))
+        flat = [sentence for claim in sentences for sentence in claim]
+        progress = Shares(advance, len(set(flat)), share)
+        answers = iter(self._lister.ask(flat, progress))
+        progress.rest()
         out = []
         for claim, no in zip(sentences, refused, strict=True):
             listed = [next(answers) for _ in claim]
             failed = sum(facts is None for facts in listed)
             reason = ABSTAINS if no else NO_LIST if failed else NO_FACT
-            out.append(_Facts(tuple(fact for facts in listed for fact in facts or ()), failed, reason))
+            found = tuple(fact for facts in listed for fact in facts or ())
+            out.append(_Facts(found, len(claim), failed, reason))
         return out
 
     def _checks(self, pair: Pair, fact: str) -> list[Pair]:
@@ -184,29 +195,36 @@ class FActScore(ConsistencyScorer):
         return self._indices[key]
 
     def _fact(self, text: str, verdicts: Sequence[Verdict]) -> SentenceScore:
+        """Supported by one passage is supported; unsupported only where every passage was judged."""
         values = [verdict.value for verdict in verdicts if verdict.value is not None]
-        if not values:
-            return SentenceScore(text, None, next((v.reason for v in verdicts if v.reason), "no passage"))
-        best = max(values)
+        best = max(values, default=-math.inf)
         supported = best >= self.fact_threshold
+        if not supported and (len(values) < len(verdicts) or not verdicts):
+            why = (verdict.reason for verdict in verdicts if verdict.value is None and verdict.reason)
+            return SentenceScore(text, None, next(why, "no passage"))
         sign = "≥" if supported else "<"
         return SentenceScore(text, float(supported), f"{self.checker.name} {best:.3g} {sign} {self.fact_threshold:g}")
 
     def _verdict(self, facts: _Facts, scores: Sequence[SentenceScore]) -> Verdict:
-        if not scores:
-            return Verdict.unscored(facts.reason or NO_FACT)
         values = [score.value for score in scores if score.value is not None]
-        if not values:
-            return Verdict(None, f"no fact could be checked: {scores[0].reason}", tuple(scores))
-        precision, penalty = sum(values) / len(values), self.penalty(len(scores))
+        lacking = [score.reason for score in scores if score.value is None]
         details = {
             "facts": float(len(scores)),
             "supported": float(sum(values)),
-            "unscored_facts": float(len(scores) - len(values)),
+            "unscored_facts": float(len(lacking)),
             "failed_sentences": float(facts.failed),
-            "precision": precision,
-            "penalty": penalty,
         }
+        if not scores:
+            return Verdict(None, facts.reason or NO_FACT, details=details)
+        if facts.failed:
+            failed = f"{NO_LIST} ({facts.failed} of {facts.sentences} sentences)"
+            return Verdict(None, failed, tuple(scores), details=details)
+        if lacking:
+            which = f"{len(lacking)} of {len(scores)} facts" if values else "no fact"
+            verb = "could be checked" if not values else "could not be checked"
+            return Verdict(None, f"{which} {verb}: {lacking[0]}", tuple(scores), details=details)
+        precision, penalty = sum(values) / len(values), self.penalty(len(scores))
+        details |= {"precision": precision, "penalty": penalty}
         wrong = [score.text for score in scores if score.value == 0]
         reason = f"not supported: {wrong[0]}" if wrong else None
         return Verdict(precision * penalty, reason, tuple(scores), details=details)
@@ -234,14 +252,10 @@ class FActScore(ConsistencyScorer):
         if self._knowledge is not None:
             out["knowledge_sha256"] = hashlib.sha256(self._knowledge.read_bytes()).hexdigest()
         if self._lister is not None:
-            out |= {"facts": self._lister.located.weights_sha256, "facts_dtype": self._lister.dtype}
+            known = self._lister.located.identity(self._lister.dtype)
+            out |= {f"facts_{key}": value for key, value in known.digests().items()}
+            out |= {"facts": "model", "facts_dtype": known.dtype}
         return out
-
-
-def answer_rate(verdicts: Sequence[Verdict]) -> float | None:
-    """Share of claims that were answers: neither empty nor an abstention; None of no claims."""
-    silent = sum(verdict.reason in (ABSTAINS, NO_CLAIM) and verdict.value is None for verdict in verdicts)
-    return 1 - silent / len(verdicts) if verdicts else None
 
 
 def _read_knowledge(path: Path, language: str) -> list[str]:

@@ -18,13 +18,6 @@ from halueval.consistency.labels import Role
 from halueval.consistency.local_model import Scored
 from halueval.consistency.pair_classifier import PairClassifier
 from halueval.schema import FailedResponse
-from halueval.text import is_cjk, primary_language
-
-
-def joint(language: str) -> str:
-    """What stands between sentences: nothing in Chinese and Japanese, else a space."""
-    return "" if is_cjk(language) and primary_language(language) not in ("ko", "kor") else " "
-
 
 GROUP = 64
 """Pairs whose items are sorted by length together."""
@@ -53,6 +46,7 @@ class GridScorer(ConsistencyScorer):
     """Sentences against pieces; a claim has a value only where each of its sentences has one."""
 
     cost = "model"
+    group = GROUP
 
     @abstractmethod
     def grid(self, pair: Pair) -> Grid:

@@ -50,6 +50,7 @@ class HHEM(ConsistencyScorer):
     """
 
     name = "hhem"
+    group = GROUP
     summary = "P(consistent) of source and claim as a whole, in [0, 1]; HHEM-2.1-Open, Vectara 2024"
     cost = "model"
     threshold = 0.5

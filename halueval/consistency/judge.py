@@ -14,10 +14,10 @@ from halueval.consistency.local_model import LocalModel
 from halueval.errors import ModelError, UsageError
 from halueval.schema import FailedResponse, GenerationRequest, GenerationResponse, sha256_text
 from halueval.sentences import sentences as split
-from halueval.text import primary_language
+from halueval.text import is_chinese
 
 NO_VERDICT = "the judge's answer holds no verdict"
-ENDPOINT_GROUP = 64
+GROUP = 64
 PROMPT_CUT = "the source exceeds the judge's window"
 
 ENGLISH = """Decide whether a claim is factually consistent with a source.
@@ -55,7 +55,7 @@ _VERDICT = re.compile(
 
 def prompt(source: str, claim: str, question: str | None = None, language: str = "en") -> str:
     """What the judge is asked: in Chinese for Chinese texts, else in English."""
-    chinese = primary_language(language) in ("zh", "zho", "chi", "cmn", "yue")
+    chinese = is_chinese(language)
     asked = "" if not question else f"问题：\n{question}\n\n" if chinese else f"Question:\n{question}\n\n"
     slots = {"<<SOURCE>>": source, "<<QUESTION>>": asked, "<<CLAIM>>": claim}
     return re.sub("|".join(slots), lambda match: slots[match.group()], CHINESE if chinese else ENGLISH)
@@ -110,6 +110,7 @@ class Judge(ConsistencyScorer):
     cost: Literal["rules", "model", "endpoint"] = "model"
     threshold = 0.5
     threshold_from = "the verdict is binary"
+    group = GROUP
 
     def __init__(
         self,
@@ -138,11 +139,10 @@ class Judge(ConsistencyScorer):
             self._endpoint = Endpoint(endpoint, model, api_key_env=api_key_env, timeout=timeout, retries=retries)
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
-        """Ask about each pair, or about each of its sentences."""
+        """Ask about each pair, or about each of its sentences, a group of pairs at a time."""
         out: list[Verdict] = []
-        group = len(pairs) if self._endpoint is None else ENDPOINT_GROUP
-        for start in range(0, len(pairs), group):
-            part = pairs[start : start + group]
+        for start in range(0, len(pairs), GROUP):
+            part = pairs[start : start + GROUP]
             texts = [tuple(split(p.claim, p.language)) if self.by_sentence else (p.claim,) for p in part]
             asked = [(p, text) for p, claim in zip(part, texts, strict=True) for text in claim]
             answers = iter(self._answers([prompt(p.source, text, p.question, p.language) for p, text in asked]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from halueval.errors import ModelError
 from halueval.registry import Registry
-from halueval.schema import FailedResponse, LoglikelihoodRequest, Request, Response, sha256_text
+from halueval.schema import FailedResponse, LoglikelihoodRequest, Request, Response, canonical_json, sha256_text
 
 if TYPE_CHECKING:
     from halueval.backends.base import Architecture
@@ -115,15 +115,18 @@ class LanguageModel:
 
         Returns:
             What fits, and how many tokens were cut from its end; None where there is no room for a token of it.
+
+        Raises:
+            UnscorableError: a request cannot be made with any source: its continuation alone exceeds the window.
         """
         texts = (self._backend or self._open()).texts
         ids = texts.encode(source)
         text, kept = source, len(ids)
         while over := max(self._excess(texts, request) for request in requests(text)):
             kept -= over
-            if kept < 1:
+            text = texts.decode(ids[: max(kept, 0)]).rstrip("\ufffd")
+            if not text.strip():
                 return None
-            text = texts.decode(ids[:kept]).rstrip("\ufffd")
         return text, len(ids) - kept
 
     def _excess(self, texts: Texts, request: LoglikelihoodRequest) -> int:
@@ -157,10 +160,17 @@ class LanguageModel:
         return resolve_dtype(self._dtype, self._located.spec, resolve_device(self._device))
 
     def identity(self) -> dict[str, str]:
-        """What determines its answers, for which nothing is loaded: digests of weights and adapter, and precision."""
+        """What determines its answers, for which nothing is loaded: digests of its files, and precision.
+
+        Not the chat template: a scorer that asks in it adds `chat_template_sha256`.
+        """
         known = self._located.identity(self.dtype)
-        adapter = {} if known.adapter_sha256 is None else {"adapter_sha256": known.adapter_sha256}
-        return {"weights_sha256": known.weights_sha256, **adapter, "dtype": known.dtype}
+        return {**known.digests(but="chat_template_sha256"), "dtype": known.dtype}
+
+    @property
+    def digest(self) -> str:
+        """Of the digests of `identity` together, without the precision."""
+        return sha256_text(canonical_json({key: value for key, value in self.identity().items() if key != "dtype"}))
 
     def _open(self) -> HuggingFaceBackend:
         from halueval.backends.devices import resolve_device

@@ -11,8 +11,9 @@ Four figures, in nats a token, higher is more consistent:
 
 Sentences of the claim have each figure too, given the source (or what stands in for it) and the sentences before; with
 `aggregate: sentences` the mean of these is the value, and not the figure of the whole claim. All requests about a
-source share it in the engine. A source beyond the model's window loses its beginning, which is counted; a claim beyond
-it cannot be scored.
+source share it in the engine. A source that does not fit into the model's window beside the claim is cut from its end,
+as BARTScore's is, and what is cut is counted; a shuffled source has the words that are left. A claim that leaves the
+source no room has no value.
 """
 
 from __future__ import annotations
@@ -20,26 +21,36 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, SentenceScore, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, LanguageModel, failure, shared_model
+from halueval.consistency.shares import Shares
+from halueval.engine.encoding import UnscorableError
 from halueval.errors import UsageError
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response, sha256_text
 from halueval.sentences import sentences as split
-from halueval.text import is_cjk
+from halueval.text import is_chinese, joint
 
 PROMPTS = {"en": ("Article: ", "\nSummary:"), "zh": ("文章：", "\n摘要：")}
 """What stands before the source and before the claim."""
+NO_ROOM = "the claim leaves the source no room in the model's window"
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Sentences of a claim, and requests: the whole claim and each sentence given the source, and given another."""
+    """Sentences of a claim, and requests: the whole claim and each sentence given the source, and given another.
 
-    sentences: tuple[str, ...]
-    given: tuple[LoglikelihoodRequest, ...]
+    Attributes:
+        cut: tokens that the source lost at its end.
+        reason: why nothing is asked.
+    """
+
+    sentences: tuple[str, ...] = ()
+    given: tuple[LoglikelihoodRequest, ...] = ()
     against: tuple[LoglikelihoodRequest, ...] = ()
+    cut: int = 0
+    reason: str | None = None
 
 
 class Likelihood(ConsistencyScorer):
@@ -53,6 +64,7 @@ class Likelihood(ConsistencyScorer):
     """
 
     name = "likelihood"
+    version = 2
     summary = "mean log p(claim | source) in nats a token (BARTScore, Yuan et al. 2021), with any language model"
     cost = "model"
 
@@ -82,7 +94,7 @@ class Likelihood(ConsistencyScorer):
         """One for each pair; all requests are planned together."""
         asked = [self._requests(pair) for pair in pairs]
         flat = [request for one in asked for request in _all(one)]
-        progress = _Shares(advance, len(flat), len(pairs))
+        progress = Shares(advance, len(flat), len(pairs))
         known = dict(zip(flat, self._model.ask(flat, progress), strict=True))
         progress.rest()
         return [self._verdict(one, [known[request] for request in _all(one)]) for one in asked]
@@ -90,10 +102,22 @@ class Likelihood(ConsistencyScorer):
     def _requests(self, pair: Pair) -> _Asked:
         claim = pair.claim.strip()
         sentences = tuple(split(claim, pair.language))
-        given = self._given(pair.source.strip(), claim, sentences, pair.language)
-        other = self.other_source(pair)
-        against = () if other is None else self._given(other, claim, sentences, pair.language)
-        return _Asked(sentences, given, against)
+
+        def requests(source: str) -> tuple[LoglikelihoodRequest, ...]:
+            return self._given(source, claim, sentences, pair.language)
+
+        try:
+            fitted = self._model.fit(pair.source.strip(), requests)
+            if fitted is None:
+                return _Asked(reason=NO_ROOM)
+            source, cut = fitted
+            other = self.other_source(replace(pair, source=source) if cut else pair)
+            against = None if other is None else self._model.fit(other, requests)
+        except UnscorableError as error:
+            return _Asked(reason=str(error))
+        if other is not None and against is None:
+            return _Asked(reason=NO_ROOM)
+        return _Asked(sentences, requests(source), requests(against[0]) if against else (), cut)
 
     def _given(
         self, source: str, claim: str, sentences: Sequence[str], language: str
@@ -102,7 +126,7 @@ class Likelihood(ConsistencyScorer):
         # An encoder-decoder of summaries was trained on bare sources and targets.
         plain = self._model.architecture == "seq2seq"
         context = source if plain else prompt(source, language)
-        gap = "" if is_cjk(language) else " "
+        gap = joint(language)
         out = [LoglikelihoodRequest(context, gap + claim)]
         before = context
         for sentence in sentences:
@@ -116,7 +140,7 @@ class Likelihood(ConsistencyScorer):
         return None
 
     def _verdict(self, asked: _Asked, responses: Sequence[Response]) -> Verdict:
-        problem = failure(responses)
+        problem = asked.reason or failure(responses)
         if problem:
             return Verdict.unscored(problem)
         found = [response for response in responses if isinstance(response, LoglikelihoodResponse)]
@@ -127,7 +151,7 @@ class Likelihood(ConsistencyScorer):
         return Verdict(
             value,
             sentences=tuple(SentenceScore(t, v) for t, v in zip(asked.sentences, parts, strict=True)),
-            truncated=given[0].num_truncated,
+            truncated=asked.cut,
             details={"tokens": float(given[0].num_tokens), "worst_sentence": min(parts)},
         )
 
@@ -140,7 +164,7 @@ class LikelihoodMin(Likelihood):
     """Log-likelihood of the least likely token."""
 
     name = "likelihood_min"
-    version = 2
+    version = 3
     summary = "log p of the claim's least likely token given the source, in nats"
 
     def value(self, whole: LoglikelihoodResponse, against: LoglikelihoodResponse | None) -> float:
@@ -152,7 +176,7 @@ class LikelihoodPMI(Likelihood):
     """Pointwise mutual information with the source."""
 
     name = "likelihood_pmi"
-    version = 2
+    version = 3
     summary = "mean log p(token | source) - log p(token | no source), in nats"
 
     def other_source(self, pair: Pair) -> str | None:
@@ -173,37 +197,17 @@ class LikelihoodShuffled(LikelihoodPMI):
 
     def other_source(self, pair: Pair) -> str | None:
         """Its words, or its characters where no white space parts words, in random order."""
-        parts = list(pair.source) if is_cjk(pair.language) else pair.source.split()
+        between = joint(pair.language)
+        parts = pair.source.split() if between else list(pair.source)
         random.Random(sha256_text(pair.source)).shuffle(parts)  # noqa: S311  # an order, not a secret
-        return ("" if is_cjk(pair.language) else " ").join(parts)
+        return between.join(parts)
 
 
 def prompt(source: str, language: str) -> str:
-    """The source as the model reads it, up to where the claim begins."""
-    before, after = PROMPTS["zh" if is_cjk(language) else "en"]
+    """The source as the model reads it, up to where the claim begins: in Chinese for Chinese texts, else in English."""
+    before, after = PROMPTS["zh" if is_chinese(language) else "en"]
     return f"{before}{source.strip()}{after}"
 
 
 def _all(asked: _Asked) -> list[LoglikelihoodRequest]:
     return [*asked.given, *asked.against]
-
-
-class _Shares:
-    """Turns progress in requests into progress in pairs."""
-
-    def __init__(self, advance: Advance, requests: int, pairs: int) -> None:
-        self._advance, self._requests, self._pairs = advance, requests, pairs
-        self._done = self._told = 0
-
-    def __call__(self, requests: int) -> None:
-        self._done = min(self._done + requests, self._requests)
-        self._tell(self._pairs * self._done // max(self._requests, 1))
-
-    def rest(self) -> None:
-        """All is done."""
-        self._tell(self._pairs)
-
-    def _tell(self, pairs: int) -> None:
-        if pairs > self._told:
-            self._advance(pairs - self._told)
-            self._told = pairs

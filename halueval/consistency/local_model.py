@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.batching import Budget, Cost, plan_batches
@@ -163,11 +163,10 @@ class LocalModel:
         Raises:
             ModelError, SourceError, UsageError: no model was named, or its files cannot be had.
         """
-        known = asdict(self.located.identity(self.dtype))
-        digests = {key: value for key, value in known.items() if key.endswith("_sha256") and value is not None}
+        known = self.located.identity(self.dtype)
         labels = self.spec().labels
         said = {"card_labels": ",".join(f"{name}={meaning}" for name, meaning in sorted(labels.items()))}
-        return {**digests, "dtype": known["dtype"], **(said if labels else {})}
+        return {**known.digests(), "dtype": known.dtype, **(said if labels else {})}
 
 
 def in_batches(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import Grid, GridScorer, joint
+from halueval.consistency.grid import Grid, GridScorer
 from halueval.consistency.labels import UnknownLabelsError, by_card, roles_of, shown
 from halueval.consistency.local_model import Encoded, LocalModel, Scored, in_batches, no_room
 from halueval.errors import ModelError
 from halueval.schema import FailedResponse
 from halueval.sentences import sentences
-from halueval.text import segment
+from halueval.text import joint, segment
 
 T5_PREFIX = "predict: "
 T5_VOCABULARY, OFFICIAL_LABELS = 32_100, (3, 209)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from halueval.consistency.base import Pair
-from halueval.consistency.grid import ClassifierScorer, Grid, joint
+from halueval.consistency.grid import ClassifierScorer, Grid
 from halueval.consistency.pair_classifier import PairClassifier
 from halueval.sentences import sentences as split
+from halueval.text import joint
 
 
 class Nli(ClassifierScorer):

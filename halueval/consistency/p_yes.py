@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.language_model import DEFAULT_MODEL, failure, shared_model
+from halueval.consistency.shares import Shares
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response
-from halueval.text import is_cjk
+from halueval.text import is_chinese
 
 QUESTIONS = {
     "en": (
@@ -38,7 +39,7 @@ class PYes(ConsistencyScorer):
     """
 
     name = "p_yes"
-    version = 2
+    version = 3
     summary = "p(yes) / (p(yes) + p(no)) when a model is asked whether the claim follows, 0-1"
     cost = "model"
 
@@ -66,15 +67,14 @@ class PYes(ConsistencyScorer):
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:
         """One for each pair."""
         asked = [self._fitting(pair) for pair in pairs]
-        responses = iter(self._model.ask([request for one in asked if one for request in one[0]]))
-        out = []
-        for one in asked:
-            if one is None:
-                out.append(Verdict.unscored(NO_ROOM))
-            else:
-                out.append(self._verdict(next(responses), next(responses), one[1]))
-            advance(1)
-        return out
+        requests = [request for one in asked if one for request in one[0]]
+        progress = Shares(advance, len(requests), len(pairs))
+        responses = iter(self._model.ask(requests, progress))
+        progress.rest()
+        return [
+            Verdict.unscored(NO_ROOM) if one is None else self._verdict(next(responses), next(responses), one[1])
+            for one in asked
+        ]
 
     def _fitting(self, pair: Pair) -> tuple[list[LoglikelihoodRequest], int] | None:
         """Both answers to the question, and tokens cut from the source; None where the claim leaves it no room."""
@@ -82,7 +82,7 @@ class PYes(ConsistencyScorer):
         return None if fitted is None else (self._requests(pair, fitted[0]), fitted[1])
 
     def _requests(self, pair: Pair, source: str) -> list[LoglikelihoodRequest]:
-        text, answers = QUESTIONS["zh" if is_cjk(pair.language) else "en"]
+        text, answers = QUESTIONS["zh" if is_chinese(pair.language) else "en"]
         question = _filled(text, {"source": source, "claim": pair.claim.strip()})
         templated = self._model.in_chat(question) if self._chat else None
         if templated is None:

@@ -17,6 +17,7 @@ from halueval.report.validation_cells import (
     controls_by_rows,
     entries_of,
     figure_cell,
+    left_out_of,
     lines_of,
     number,
     reasons_of,
@@ -59,6 +60,8 @@ def print_validation(record: Record, out: IO[str]) -> None:
         lines = lines_of(record, name)
         rows = [(line.label, line.n, *line.cells) for line in lines]
         show(name, ("scorer", "n", *FIGURES.values()), rows, [line.is_control for line in lines])
+        if left_out := left_out_of(record, name):
+            console.print(Text(left_out))
         for kind, what in STRATA.items():
             if (strata := strata_of(record, name, kind)) is not None:
                 show(f"{name}: ROC AUC by {what}", *strata)
@@ -83,6 +86,8 @@ def validation_markdown(record: Record, level: int = 2, *, differences: bool = T
         rows = [(line.label, line.n, *line.cells) for line in lines_of(record, name)]
         warned = "".join(f"**Warning: {_escape(warning)}.**\n\n" for warning in warnings_of(record, name))
         parts.append(f"{mark} {name}\n\n{warned}" + markdown_table(("scorer", "n", *FIGURES.values()), rows))
+        if left_out := left_out_of(record, name):
+            parts.append(_escape(left_out) + ".\n")
         for kind, what in STRATA.items():
             if (strata := strata_of(record, name, kind)) is not None:
                 parts.append(f"ROC AUC by {what}:\n\n" + markdown_table(*strata))

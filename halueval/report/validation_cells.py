@@ -70,6 +70,15 @@ def warnings_of(record: Record, set_name: str) -> list[str]:
     return [entry["warning"] for entry in entries_of(record, set_name).values() if "warning" in entry]
 
 
+def left_out_of(record: Record, set_name: str) -> str | None:
+    """How many rows of the set's files no scorer was asked about, and why, in a line; None where all were."""
+    entry = next(iter(entries_of(record, set_name).values()))
+    if not entry.get("n_left_out"):
+        return None
+    reasons = ", ".join(f"{why} ({n:,})" for why, n in entry["left_out_reasons"].items())
+    return f"{set_name}: {entry['n_left_out']:,} row{'s' * (entry['n_left_out'] > 1)} left out: {reasons}"
+
+
 def controls_by_rows(entries: Mapping[str, Entry]) -> list[tuple[str, Entry]]:
     """An entry for each set of rows on which scorers were scored, with what its controls' labels say of the rows.
 
@@ -111,12 +120,15 @@ def number(value: float, digits: int = 3) -> str:
 
 
 def reasons_of(record: Record) -> list[str]:
-    """What has no figure, or no score, and why: a line each."""
+    """What has no figure, or no score, and why, and how many claims were answers: a line each."""
     out = []
     for scorer, by_set in record.items():
         for name, entry in by_set.items():
             where = f"{scorer} on {name}"
             out += [f"{where}: {n:,} rows unscored: {why}" for why, n in entry["unscored_reasons"].items()]
+            if rate := entry.get("answer_rate"):
+                shown = figure_cell(rate)
+                out.append(f"{where}: answer rate {shown}: the share of claims that are neither empty nor a refusal")
             if entry["n_truncated"]:
                 out.append(f"{where}: of {entry['n_truncated']:,} rows the source was not seen whole")
             partial = entry.get("partial_reasons", {})

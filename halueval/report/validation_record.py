@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from halueval.consistency import answer_rate as answered
 from halueval.stats.agreement import Figure
 from halueval.validation import Agreement, Comparison, Evaluation
 from halueval.validation.fitted import seen_before
@@ -17,7 +18,7 @@ def validation_record(evaluations: Iterable[Evaluation]) -> Record:
     """Everything that tables, plots and pages are drawn from.
 
     A figure is `{value, ci_low, ci_high}`; where there is no value, or no interval, `reason` says why. `warning` says
-    that the scorer was fitted on the very set.
+    that the scorer was fitted on the very set. `answer_rate` stands where a scorer gives abstentions no score.
     """
     out: Record = {}
     for made in evaluations:
@@ -44,6 +45,9 @@ def _entry(made: Evaluation) -> dict[str, Any]:
         "identity": dict(scored.identity),
         **_figures(made.agreement, annotated.threshold_from),
     }
+    if scored.scorer in answered.SCORERS:
+        silent = sum(n for reason, n in scored.reasons.items() if reason in answered.SILENT)
+        out["answer_rate"] = answered.answer_rate(silent, len(annotated.rows), out["n_documents"])
     if made.own_threshold is not None:
         own = {**_figure(made.own_threshold), "threshold": scored.threshold, "threshold_from": "the scorer's own"}
         out["balanced_accuracy_own_threshold"] = own

@@ -3,8 +3,8 @@
 Over the answered samples (correct or hallucinated) that have a confidence, with c the confidence and y = 1 where the
 answer is correct:
 
-- `ece` = Σ over bins |Σ (y - c)| / n, fifteen bins of equal mass (Guo et al. 2017; equal mass: Nguyen & O'Connor 2015);
-  `ece_equal_width`: the same over bins of equal width (Naeini et al. 2015).
+- `ece` = Σ over bins |Σ (y - c)| / n, fifteen bins of equal mass (Nguyen and O'Connor 2015);
+  `ece_equal_width`: the same over bins of equal width (Naeini et al. 2015; Guo et al. 2017).
 - `ece_floor`, `ece_equal_width_floor`: what either would be, on average, were the model perfectly calibrated.
 - `brier` = mean of (c - y)²; `brier_reliability`, `brier_resolution`, `brier_uncertainty` and `brier_within_bins` are
   Murphy's parts of it (`stats.scoring_rules`).
@@ -153,7 +153,7 @@ class ExpectedCalibrationError(_AnswerGaps):
 
     name = "ece"
     scheme: ClassVar[Scheme] = "equal_mass"
-    summary = "expected calibration error, 15 bins of equal mass, answered samples, 0-1 (Guo et al. 2017)"
+    summary = "expected calibration error, 15 bins of equal mass, answered samples, 0-1 (Nguyen and O'Connor 2015)"
 
 
 class EceEqualWidth(_AnswerGaps):

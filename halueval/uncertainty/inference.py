@@ -9,6 +9,7 @@ from halueval.consistency.labels import by_card
 from halueval.consistency.pair_classifier import PairClassifier
 from halueval.schema import FailedResponse, canonical_json, sha256_text
 
+NO_MASS = "the NLI model cannot judge a pair: it gives neither entailment nor contradiction any probability"
 REMEMBERED = 100_000
 """Pairs whose probabilities are kept: both forms of semantic entropy ask the same ones."""
 
@@ -71,17 +72,19 @@ class InferenceModel:
         return [all(row[at] > value for i, value in enumerate(row) if i != at) for row in self._probabilities(pairs)]
 
     def contradiction(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """For each pair P(contradiction) / (P(contradiction) + P(entailment)), ½ where both are 0.
+        """For each pair P(contradiction) / (P(contradiction) + P(entailment)).
 
         Raises:
-            NoInferenceError: as in `entails`.
+            NoInferenceError: as in `entails`, or the model gives neither class any probability.
         """
         roles = self._classifier.roles
         against, for_it = roles.index("contradiction"), roles.index("entailment")
         out = []
         for row in self._probabilities(pairs):
             both = row[against] + row[for_it]
-            out.append(row[against] / both if both else 0.5)
+            if not both:
+                raise NoInferenceError(NO_MASS)
+            out.append(row[against] / both)
         return out
 
     def _probabilities(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[float, ...]]:

@@ -154,8 +154,9 @@ def _p_true(answer: Answer) -> str | None:
     return None if answer.p_true.value is not None else answer.p_true.reason or NOT_ASKED
 
 
-def _ngram(answer: Answer, highest: bool) -> float:
-    scores = selfcheck_ngram(split_sentences(answer.text, answer.language), answer.texts, language=answer.language)
+def _ngram(answer: Answer, highest: bool, n: int = 1) -> float:
+    sentences = split_sentences(answer.text, answer.language)
+    scores = selfcheck_ngram(sentences, answer.texts, n=n, language=answer.language)
     return scores.highest if highest else scores.mean
 
 
@@ -200,6 +201,8 @@ MEASURES: Mapping[str, Measure] = {
     "lexical_dissimilarity": Measure(lambda a: 1 - lexical_similarity(a.texts, language=a.language), (_compared,)),
     "selfcheck_unigram": Measure(lambda a: _ngram(a, highest=False), (_compared, _spoken)),
     "selfcheck_unigram_max": Measure(lambda a: _ngram(a, highest=True), (_compared, _spoken)),
+    "selfcheck_bigram": Measure(lambda a: _ngram(a, highest=False, n=2), (_compared, _spoken)),
+    "selfcheck_bigram_max": Measure(lambda a: _ngram(a, highest=True, n=2), (_compared, _spoken)),
     "exact_match_entropy": Measure(
         lambda a: discrete_semantic_entropy(cluster(a.texts, by_exact_match(a.language))), (_compared,)
     ),

@@ -13,7 +13,7 @@ from halueval.errors import HaluevalError, UsageError
 from halueval.uncertainty.inference import InferenceModel
 from halueval.uncertainty.selfcheck_embedding import Encode
 
-VERSION = 3
+VERSION = 4
 """Raised whenever a figure of uncertainty could change; part of a run's identity."""
 
 logger = logging.getLogger("halueval")

@@ -16,7 +16,7 @@ COEFFICIENTS = {
 
 CHOSEN_ON = {
     "lite": {"summeval": "its penalty was chosen on"},
-    "entailment_probe": {"summeval": "the size of its pieces was chosen on"},
+    "entailment_probe": {"summeval": "its penalty and the size of its pieces were chosen on"},
 }
 """What was chosen by a scorer's figures on a set, though nothing was fitted on it."""
 

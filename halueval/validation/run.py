@@ -19,6 +19,7 @@ import numpy as np
 from halueval.annotated.sets import AnnotatedSet
 from halueval.annotated.strata import error_type_masks, sentence_masks
 from halueval.consistency.base import Advance, ConsistencyScorer, Pair, Verdict
+from halueval.consistency.keeping import passes
 from halueval.stats.measure import Figure, FloatArray
 from halueval.validation.figures import (
     DEFAULTS,
@@ -49,6 +50,7 @@ class Scored:
         threshold: the scorer's own, None where it has none.
         partial: why sources of rows that have a score had none, and in how many rows: such a score is that of the best
             of the other sources, so it may be too low.
+        verdicts: of each row a verdict for each of its sources; empty where the scores were kept without them.
     """
 
     scorer: str
@@ -59,6 +61,12 @@ class Scored:
     seconds: float
     threshold: float | None = None
     partial: Mapping[str, int] = field(default_factory=dict)
+    verdicts: Sequence[tuple[Verdict, ...]] = ()
+
+    @property
+    def passing(self) -> int:
+        """Number of pairs without a value for a reason that may be gone the next time."""
+        return sum(passes(verdict) for of_row in self.verdicts for verdict in of_row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +94,34 @@ class Evaluation:
     compared: Mapping[str, Comparison] = field(default_factory=dict)
 
 
-def score_rows(scorer: ConsistencyScorer, annotated: AnnotatedSet, advance: Advance = lambda _: None) -> Scored:
+def score_rows(
+    scorer: ConsistencyScorer,
+    annotated: AnnotatedSet,
+    advance: Advance = lambda _: None,
+    before: Scored | None = None,
+) -> Scored:
     """Score every row; a row with several sources has the verdict of the one that supports it best.
 
     Args:
         scorer: which.
         annotated: the set.
-        advance: is told how many more pairs are done, of `count_pairs(annotated)`.
+        advance: is told how many more pairs are done, of `count_pairs(annotated)`, or of `before.passing`.
+        before: what the scorer said of the set before, with its verdicts; only what failed for a reason that may be
+            gone by now is scored again.
 
     Raises:
         ModelError: the scorer's model cannot be had.
     """
     language = annotated.spec.language
+    known = [verdict for of_row in before.verdicts for verdict in of_row] if before else []
     pairs = [Pair(s, row.claim, row.question, language) for row in annotated.rows for s in row.sources]
+    todo = [i for i in range(len(pairs)) if not known or passes(known[i])]
     started = time.perf_counter()
-    verdicts = iter(scorer.score(pairs, advance))
-    found = [[next(verdicts) for _ in row.sources] for row in annotated.rows]
-    best = [_best(of_row) for of_row in found]
+    made = dict(zip(todo, scorer.score([pairs[i] for i in todo], advance), strict=True))
+    seconds = time.perf_counter() - started + (before.seconds if before else 0.0)
+    verdicts = iter([made[i] if i in made else known[i] for i in range(len(pairs))])
+    found = [tuple(next(verdicts) for _ in row.sources) for row in annotated.rows]
+    best = [of_row[best_of(of_row)] for of_row in found]
     partial = Counter(
         next(v.reason or "no reason given" for v in of_row if v.value is None)
         for of_row, chosen in zip(found, best, strict=True)
@@ -119,9 +138,10 @@ def score_rows(scorer: ConsistencyScorer, annotated: AnnotatedSet, advance: Adva
         values=np.array([np.nan if v.value is None else v.value for v in best], dtype=np.float64),
         reasons=Counter(v.reason or "no reason given" for v in best if v.value is None),
         truncated=sum(any(v.truncated for v in of_row) for of_row in found),
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         threshold=scorer.threshold,
         partial=partial,
+        verdicts=found,
     )
 
 
@@ -130,9 +150,10 @@ def count_pairs(annotated: AnnotatedSet) -> int:
     return sum(len(row.sources) for row in annotated.rows)
 
 
-def _best(verdicts: Sequence[Verdict]) -> Verdict:
-    with_value = [v for v in verdicts if v.value is not None]
-    return max(with_value, key=lambda v: v.value if v.value is not None else 0.0) if with_value else verdicts[0]
+def best_of(verdicts: Sequence[Verdict]) -> int:
+    """Number of the source that supports the claim best: the first with the highest value, or the first of all."""
+    values = {i: verdict.value for i, verdict in enumerate(verdicts) if verdict.value is not None}
+    return max(values, key=lambda i: values[i], default=0)
 
 
 Controls = dict[str, tuple[int, Agreement]]
@@ -223,8 +244,9 @@ def validate(
         for annotated in sets:
             name = annotated.spec.name
             scored = keeper.get(scorer, annotated) if keeper else None
-            if scored is None:
-                scored = score_rows(scorer, annotated, watch(scorer.name, name, count_pairs(annotated)))
+            if scored is None or scored.passing:
+                pairs = scored.passing if scored else count_pairs(annotated)
+                scored = score_rows(scorer, annotated, watch(scorer.name, name, pairs), scored)
                 if keeper:
                     keeper.put(scored, annotated)
             made = evaluate(scored, annotated, settings, known)

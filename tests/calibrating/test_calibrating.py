@@ -101,6 +101,18 @@ def test_stored_baselines_give_the_other_methods(tmp_path, plain, record):
         assert figure(made, "as is", "accuracy") == figure(record, "as is", "accuracy")
 
 
+def test_baselines_of_all_methods_make_one_table_of_all(tmp_path, record):
+    run = run_choices(tmp_path, baselines=("contextual", "domain", "pmi"))
+    made = calibrate(run.path, n_resamples=100)
+    methods = ("as is", "contextual", "domain", "pmi", "batch")
+    assert [v["name"] for v in made["variants"]][::2] == list(methods)
+    assert made["run_calibration"] == "none"
+    assert figure(made, "as is", "accuracy") == figure(record, "as is", "accuracy")
+    # All prompts without a review give "positive" the same taste, which each method takes off.
+    assert len({round(figure(made, method, "choice_nll"), 9) for method in methods[1:4]}) == 1
+    assert figure(made, "pmi", "accuracy") > figure(made, "as is", "accuracy")
+
+
 def test_contextual_variant_by_hand(tmp_path):
     run = run_choices(tmp_path, calibration="contextual")
     made = calibrate(run.path, n_resamples=100)

@@ -277,6 +277,41 @@ def test_a_later_scorer_that_fails_takes_nothing_with_it(call, tiny, second, cod
     assert set(json.loads((tiny / "a.json").read_text())) == {"share"}
 
 
+def test_samples_are_written_beside_the_table_or_alone(call, tiny):
+    shown = call("share,fickle", "--samples", tiny / "claims.jsonl").stdout
+    assert "share" in shown
+    lines = (tiny / "claims.jsonl").read_text().splitlines(keepends=True)
+    rows = [json.loads(line) for line in lines]
+    assert [row["scorer"] for row in rows] == ["share"] * 48 + ["fickle"] * 48
+    assert rows[1] == {
+        "scorer": "share",
+        "set": "tiny",
+        "row": 1,
+        "document": rows[0]["document"],
+        "part": rows[0]["part"],
+        "system": "s0",
+        "claim": "town 0 has a river",
+        "human": 0.0,
+        "consistent": False,
+        "error_types": ["made up"],
+        "value": 1.0,
+    }
+    alone = call("fickle", "--scores", tiny / "kept", "--samples", "-")
+    again = call("fickle", "--scores", tiny / "kept", "--samples", "-")
+    assert alone.stdout == again.stdout == "".join(lines[48:])
+    assert call("share", "--samples", "-", "--json", "-").returncode == 2
+
+
+def test_rows_that_were_left_out_are_told(call, tiny):
+    rest = {"label": 1, "system": "s0", "errors": []}
+    with (tiny / "tiny.jsonl").open("a") as file:
+        file.writelines(json.dumps({**rest, "text": t, "claim": c}) + "\n" for t, c in (("a", ""), ("", "b")))
+    done = call("share", "--markdown", tiny / "a.md")
+    said = "tiny: 2 rows left out: empty claim (1), no source (1)"
+    assert said in done.stdout.splitlines()
+    assert said in (tiny / "a.md").read_text()
+
+
 def test_the_page_of_scorers_is_made_from_the_json(call, tiny, monkeypatch):
     directory = Path(__file__).parents[2] / "docs"
     spec = importlib.util.spec_from_file_location("docs_scorers", directory / "scorers.py")

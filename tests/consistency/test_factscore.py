@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from halueval.backends.fake import FakeBackend
 from halueval.cli.validate_scorer import _parse_option
 from halueval.consistency import catalog
+from halueval.consistency.answer_rate import ABSTAINS, SCORERS, answer_rate
 from halueval.consistency.base import NO_CLAIM, NO_SOURCE, ConsistencyScorer, Pair, Verdict
 from halueval.consistency.facts import PROMPT, parse_facts, split_facts
-from halueval.consistency.factscore import ABSTAINS, NO_LIST, FActScore, answer_rate
+from halueval.consistency.factscore import NO_LIST, FActScore
 from halueval.errors import DataError, UsageError
 
 
@@ -158,22 +159,35 @@ def test_a_fact_is_held_against_the_best_passages_only():
     assert [(p.claim, p.question, "Rome is old" in p.source) for p in Holds.seen] == [("Rome is old.", "Where?", True)]
 
 
-def test_a_fact_without_a_value_is_counted_and_never_a_number():
+def test_a_fact_without_a_value_is_counted_and_leaves_its_claim_without_one():
     verdict = one(Pair("Rome is old.", "Rome is old. This is odd."), gamma=0)
-    assert (verdict.value, verdict.details["unscored_facts"]) == (1.0, 1)
+    assert (verdict.value, verdict.reason) == (None, "1 of 2 facts could not be checked: too odd")
+    assert dict(verdict.details) == {"facts": 2, "supported": 1, "unscored_facts": 1, "failed_sentences": 0}
     assert (verdict.sentences[1].value, verdict.sentences[1].reason) == (None, "too odd")
     none = one(Pair("Rome is old.", "This is odd."))
     assert (none.value, none.reason) == (None, "no fact could be checked: too odd")
     assert one(Pair("Rome.", "This is odd."), checker_options={"odd": "even"}).value == 0
 
 
-def test_abstentions_and_empty_claims_have_no_score_and_lower_the_answer_rate():
+def test_a_fact_is_unsupported_only_where_every_passage_was_judged(monkeypatch):
+    filler = " ".join("word" for _ in range(250)) + "."
+    source = f"Rome first {filler} Rome next {filler} Rome last {filler}"
+
+    def verdict(self, pair):
+        if "next" in pair.source:
+            return Verdict.unscored("too odd")
+        return Verdict(float(pair.claim in ("Rome first", "Rome last") and pair.claim in pair.source))
+
+    monkeypatch.setattr(Holds, "verdict", verdict)
+    found = [one(Pair(source, claim), gamma=0) for claim in ("Rome first", "Rome is old")]
+    assert [(v.value, v.reason) for v in found] == [(1, None), (None, "no fact could be checked: too odd")]
+
+
+def test_abstentions_and_empty_claims_have_no_score():
     pairs = [facts(12, 12), Pair("s", "I don't know."), Pair("s", " "), Pair("", "Rome is old.")]
     verdicts = scorer().score(pairs)
     assert [v.reason for v in verdicts] == [None, ABSTAINS, NO_CLAIM, NO_SOURCE]
     assert [v.value for v in verdicts] == [1.0, None, None, None]
-    assert answer_rate(verdicts) == 0.5
-    assert answer_rate([]) is None
 
 
 def test_order_and_duplicates_do_not_matter_and_progress_is_told():
@@ -228,9 +242,31 @@ def test_facts_of_a_model(monkeypatch):
     pair = Pair("Rome is old.", "Rome is old and big. No list comes of this.")
     verdict, again = found.score([pair, pair])
     assert [fact.text for fact in verdict.sentences] == ["Rome is old.", "Rome is big."]
-    assert (verdict.value, verdict.details["failed_sentences"]) == (0.5, 1)
+    assert (verdict.value, verdict.reason) == (None, f"{NO_LIST} (1 of 2 sentences)")
+    assert (verdict.details["facts"], verdict.details["failed_sentences"]) == (2, 1)
+    assert found.score([Pair("Rome is old.", "Rome is old and big.")])[0].value == 0.5
     assert again == verdict
-    assert sum(map(len, backend.batches)) == 2
+    assert sum(map(len, backend.batches)) == 2 + 1
+
+
+def test_progress_is_told_while_facts_are_listed_and_while_they_are_checked(monkeypatch):
+    found, _ = listing(monkeypatch, lambda _: "- Rome is old.")
+    told, at = [], []
+
+    def verdicts(self, pairs, advance):
+        at.append(sum(told))
+        for _ in pairs:
+            advance(1)
+        at.append(sum(told))
+        return [self.verdict(pair) for pair in pairs]
+
+    monkeypatch.setattr(Holds, "verdicts", verdicts)
+    found.score([Pair(f"Source {i}.", f"Claim {i}.") for i in range(6)], told.append)
+    assert at == [3, 6]  # one half for listing, one for checking
+    assert len(told) > 2
+    told.clear()
+    scorer().score([facts(n, 0) for n in (1, 2, 3)], told.append)
+    assert at[2:] == [0, 3]
 
 
 def test_a_model_that_lists_nothing_gives_no_score(monkeypatch):
@@ -318,3 +354,12 @@ def test_the_default_checker_is_half_of_the_bigrams(monkeypatch):
     # "rome is", "is in", "in italy": 3 of 3; of "oslo is in norway" one of three.
     assert [fact.value for fact in verdict.sentences] == [1, 0]
     assert verdict.sentences[1].reason == "rouge_precision 0.333 < 0.5"
+
+
+def test_the_answer_rate_by_hand():
+    # Of 9 documents, 6 of whose worth of claims were answers: Wilson's .354 and .879.
+    rate = answer_rate(6, 18, 9)
+    assert (rate["value"], rate["n"]) == (pytest.approx(12 / 18), 18)
+    assert (rate["ci_low"], rate["ci_high"]) == (pytest.approx(0.3542, abs=1e-4), pytest.approx(0.8794, abs=1e-4))
+    assert answer_rate(0, 0, 0) is None
+    assert {FActScore.name} == SCORERS

@@ -165,6 +165,18 @@ def test_local_answers_come_back_in_order_with_their_faults(monkeypatch):
     assert judge.parse_failures == 0
 
 
+def test_a_local_judge_tells_of_its_progress_on_the_way(monkeypatch):
+    judge, told, asked = Judge("m"), [], []
+
+    def rule(request):
+        asked.append(request)
+        return GenerationResponse("Verdict: consistent", 3, "eos", -1.0)
+
+    monkeypatch.setattr(judge, "_load", lambda: Backend(rule))
+    judge.score([Pair("S.", "Good.")] * 130, lambda pairs: told.append((pairs, len(asked))))
+    assert told == [(64, 64), (64, 128), (2, 130)]
+
+
 def test_a_source_beyond_the_window_has_no_verdict(causal):
     judge = Judge(causal, device="cpu", dtype="float32", max_new_tokens=4)
     (verdict,) = judge.score([Pair("Rome is in Italy. " * 400, "It was true.")])

@@ -11,8 +11,9 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokeni
 from halueval.consistency.base import Pair
 from halueval.consistency.catalog import create
 from halueval.consistency.language_model import shared_model
-from halueval.consistency.likelihood import prompt
-from halueval.consistency.p_yes import NO_ROOM, QUESTIONS, PYes
+from halueval.consistency.likelihood import NO_ROOM, prompt
+from halueval.consistency.p_yes import NO_ROOM as NO_ROOM_TO_ASK
+from halueval.consistency.p_yes import QUESTIONS, PYes
 from halueval.errors import UsageError
 
 SOURCE = "The film was reviewed by the people. It was long."
@@ -112,13 +113,90 @@ def test_neither_order_nor_company_nor_repetition_moves_a_verdict(models, name):
     assert scorer.identity()["weights_sha256"]
 
 
-def test_a_long_source_is_cut_and_counted_and_a_long_claim_is_no_number(models):
-    long_source, long_claim = Pair("The film was long. " * 40, "It was."), Pair(SOURCE, "It was long. " * 60)
-    cut, refused = score("likelihood", [long_source, long_claim], models("causal"))
-    assert math.isfinite(cut.value)
-    assert cut.truncated > 0
-    assert refused.value is None
-    assert "exceeds the model's window" in refused.reason
+LONG = "Rome first. " + "The film was long. " * 40
+
+
+def asked_of(name, pair, directory):
+    """The scorer, its verdict, and what it asked."""
+    scorer = create(name, {"model": str(directory), "dtype": "float32", "device": "cpu"})
+    asked = []
+    ask = scorer._model.ask
+    scorer._model.ask = lambda requests, advance: asked.extend(requests) or ask(requests, advance)
+    (verdict,) = scorer.score([pair])
+    del scorer._model.ask
+    return scorer, verdict, asked
+
+
+@pytest.mark.parametrize("kind", ["causal", "t5"])
+def test_a_source_that_does_not_fit_beside_the_claim_is_cut_from_its_end_and_counted(models, kind):
+    scorer, verdict, asked = asked_of("likelihood", Pair(LONG, CLAIM), models(kind))
+    kept = asked[0].context if kind == "t5" else asked[0].context.removeprefix("Article: ").split("\nSummary:")[0]
+    assert kept.startswith("Rome first. The film was long.")
+    assert LONG.startswith(kept)
+    tokens = AutoTokenizer.from_pretrained(models(kind))
+    count = [len(tokens(text, add_special_tokens=False)["input_ids"]) for text in (LONG.strip(), kept)]
+    assert verdict.truncated == count[0] - count[1] > 0
+    # Nothing is left for the engine to cut, and no more was cut than had to be.
+    texts = scorer._model._backend.texts
+    assert max(scorer._model._excess(texts, request) for request in asked) == 0
+    if kind == "causal":
+        context = prompt(kept, "en")
+        assert all(request.context.startswith(context) for request in asked)
+        assert verdict.value == pytest.approx(mean(token_logprobs(models(kind), context, " " + CLAIM)), abs=1e-4)
+        assert max(len(texts.row(request).ids) for request in asked) == texts.window + 1
+
+
+def test_a_shuffled_source_has_the_words_that_were_not_cut(models):
+    scorer, verdict, asked = asked_of("likelihood_shuffled", Pair(LONG, CLAIM), models("causal"))
+    given, against = (asked[i].context.removeprefix("Article: ").removesuffix("\nSummary:") for i in (0, 3))
+    assert LONG.startswith(given)
+    # In another order they may be more tokens; what does not fit then is cut from their end.
+    shuffled = scorer.other_source(Pair(given, CLAIM))
+    assert shuffled.startswith(against)
+    assert len(against) > len(shuffled) / 2
+    assert math.isfinite(verdict.value)
+
+
+def test_a_source_that_fits_is_asked_as_it_is(models):
+    scorer, verdict, asked = asked_of("likelihood_shuffled", Pair(f" {SOURCE}\n", CLAIM), models("causal"))
+    shuffled = scorer.other_source(Pair(f" {SOURCE}\n", CLAIM))
+    assert [(r.context, r.continuation) for r in asked[::3]] == [
+        (prompt(SOURCE, "en"), " " + CLAIM),
+        (prompt(shuffled, "en"), " " + CLAIM),
+    ]
+    assert verdict.truncated == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_beyond_the_window_or_without_room_for_a_source_is_no_number(models, name):
+    directory = models("causal")
+    tokens = AutoTokenizer.from_pretrained(directory)
+    beyond, filling = "It was long. " * 60, "It"
+    while len(tokens(f"{prompt('', 'en')} {filling}")["input_ids"]) < 131:  # two more than have a place
+        filling += "!"
+    refused = score(name, [Pair(SOURCE, beyond), Pair(SOURCE, filling)], directory)
+    assert [verdict.value for verdict in refused] == [None, None]
+    assert "exceeds the model's window" in refused[0].reason
+    assert refused[1].reason == NO_ROOM
+
+
+@pytest.mark.parametrize(
+    ("language", "chinese", "between"),
+    [("zh-Hans", True, ""), ("yue", True, ""), ("ja", False, ""), ("ko-KR", False, " "), ("de", False, " ")],
+)
+def test_chinese_alone_is_asked_in_chinese_and_words_are_parted_as_the_language_does(
+    models, language, chinese, between
+):
+    pair = Pair("가나 다라 마바 사아", "가나. 다라.", language=language)
+    scorer, _, asked = asked_of("likelihood_shuffled", pair, models("causal"))
+    assert asked[0].context == prompt(pair.source, language)
+    assert asked[0].context.startswith("文章" if chinese else "Article: ")
+    assert asked[0].continuation == between + pair.claim
+    assert sorted(scorer.other_source(pair)) == sorted(pair.source)
+    whole_words = sorted(scorer.other_source(pair).split()) == sorted(pair.source.split())
+    assert whole_words == (between == " ")
+    _, _, questions = p_yes(models("causal"), pair)
+    assert questions[0].context.startswith("文章" if chinese else "Article: ")
 
 
 def test_an_encoder_decoder_reads_the_bare_source(models):
@@ -147,7 +225,7 @@ def p_yes(directory, pair, **options):
     scorer = PYes(model=str(directory), device="cpu", dtype="float32", **options)
     asked = []
     ask = scorer._model.ask
-    scorer._model.ask = lambda requests: asked.extend(requests) or ask(requests)
+    scorer._model.ask = lambda requests, advance: asked.extend(requests) or ask(requests, advance)
     (verdict,) = scorer.score([pair])
     del scorer._model.ask
     return scorer, verdict, asked
@@ -167,9 +245,21 @@ def test_a_source_that_does_not_fit_beside_the_question_is_cut_from_its_end_and_
     assert 0 < verdict.value < 1
 
 
+def test_p_yes_tells_of_pairs_as_they_are_answered_and_of_each_once(models, monkeypatch):
+    told = []
+    scorer = PYes(model=str(models("causal")), device="cpu", dtype="float32")
+    ask, before = scorer._model.ask, []
+    monkeypatch.setattr(
+        scorer._model, "ask", lambda requests, advance: [ask(requests, advance), before.append(sum(told))][0]
+    )
+    scorer.score([Pair(SOURCE, CLAIM), Pair(SOURCE, "It was long. " * 60), Pair(SOURCE, "It was.")], told.append)
+    assert before[0] > 0  # while the model was still being asked
+    assert sum(told) == 3
+
+
 def test_p_yes_of_a_claim_that_leaves_the_source_no_room_is_no_number(models):
     _, verdict, asked = p_yes(models("causal"), Pair(SOURCE, "It was long. " * 60))
-    assert (verdict.value, verdict.reason) == (None, NO_ROOM)
+    assert (verdict.value, verdict.reason) == (None, NO_ROOM_TO_ASK)
     assert not asked
 
 
@@ -196,7 +286,7 @@ def test_braces_of_strangers_are_text(models, monkeypatch):
     asked = []
     scorer = PYes(model=str(models("causal")), device="cpu", dtype="float32")
     ask = scorer._model.ask
-    monkeypatch.setattr(scorer._model, "ask", lambda requests: asked.extend(requests) or ask(requests))
+    monkeypatch.setattr(scorer._model, "ask", lambda requests, _: asked.extend(requests) or ask(requests))
     (verdict,) = scorer.score([Pair("a {claim} b {0}", "c {source} {}")])
     assert verdict.value is not None
     assert "Article: a {claim} b {0}\n" in asked[0].context

@@ -245,3 +245,9 @@ def test_a_left_out_row_leaves_the_classwise_error_as_it_is():
     scores.insert(2, Score.unscored("a log-likelihood is missing"))
     made = figure(scorer, scores)
     assert (made.value, made.n_unscored) == (pytest.approx(classwise_ece(P, GOLD)), 1)
+
+
+def test_bins_of_equal_mass_are_not_ascribed_to_those_who_took_equal_width():
+    assert "equal mass" in ExpectedCalibrationError.summary
+    assert "Nguyen and O'Connor 2015" in ExpectedCalibrationError.summary
+    assert "Guo" not in ExpectedCalibrationError.summary

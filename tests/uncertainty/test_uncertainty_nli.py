@@ -10,7 +10,7 @@ from small_models import save_bert
 
 from halueval.errors import ModelError, UsageError
 from halueval.schema import Draw, FailedResponse, Outcome, Score
-from halueval.uncertainty.inference import InferenceModel, NoInferenceError
+from halueval.uncertainty.inference import NO_MASS, InferenceModel, NoInferenceError
 from halueval.uncertainty.measures import uncertainties
 from halueval.uncertainty.settings import NO_NLI, UncertaintySettings, make_settings
 
@@ -54,10 +54,18 @@ def test_entailment_must_hold_both_ways():
     assert found["semantic_entropy_nli_discrete"].value == pytest.approx(math.log(2))
 
 
-def test_a_tie_is_no_entailment_and_no_mass_says_nothing():
+def test_a_tie_is_no_entailment():
     model = inference(lambda premise, hypothesis: (0.4, 0.4, 0.2) if premise == "a" else (0.0, 1.0, 0.0))
     assert model.entails([("a", "b"), ("c", "d")]) == [False, False]
-    assert model.contradiction([("c", "d")]) == [0.5]
+
+
+def test_no_mass_on_either_class_is_no_number():
+    model = inference(lambda premise, hypothesis: (0.0, 1.0, 0.0) if "Rome" in hypothesis else (0.8, 0.1, 0.1))
+    with pytest.raises(NoInferenceError, match="neither entailment nor contradiction any probability"):
+        model.contradiction([("Paris", "Rome")])
+    found = figures(model, ["Paris", "Rome"])
+    assert (found["selfcheck_nli"].value, found["selfcheck_nli"].reason) == (None, NO_MASS)
+    assert found["semantic_entropy_nli"].value is not None  # the likeliest class is neutral, which is no failure
 
 
 def test_classes_are_found_by_their_role_and_pairs_asked_once():

@@ -13,8 +13,9 @@ from unsure import KNOWN, SETTINGS, backend, draws, encode, verdict
 
 from halueval.backends.fake import FakeBackend
 from halueval.errors import IncompleteError, ModelError, UsageError
-from halueval.job import RunSettings
+from halueval.job import ModelHandle, RunSettings
 from halueval.plan import P_TRUE_CUT
+from halueval.runner import run_task
 from halueval.schema import Draw, FailedResponse, GenerationRequest, LoglikelihoodRequest, Outcome, Score
 from halueval.uncertainty.measures import MEASURES, NO_FILTERED, ONE_DRAW, SILENT, uncertainties
 from halueval.uncertainty.settings import NO_ENCODER, UncertaintySettings, make_settings
@@ -324,3 +325,22 @@ def test_no_figure_depends_on_the_order_of_draws(made, random):
     )
     assert ours == theirs
     assert ours["semantic_entropy"].value is not None
+
+
+def test_the_figures_are_told_of_sample_by_sample(tmp_path):
+    told = []
+
+    class Recorder:
+        def begin(self, title, total, done):
+            told.append([title, total, done, 0])
+
+        def advance(self, requests):
+            told[-1][3] += requests
+
+        def end(self):
+            told[-1].append("end")
+
+    settings = RunSettings(output=tmp_path / "out", n_resamples=200, uncertainty=SETTINGS)
+    model = backend()
+    run_task(prepared(write_task(tmp_path), settings), ModelHandle(identity(), lambda: model), settings, Recorder())
+    assert told[-1] == ["fake · capitals · uncertainty", 10, 0, 10, "end"]

@@ -7,9 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from halueval.schema import Draw, Outcome, Score
+from halueval.text import split_sentences
+from halueval.uncertainty.measures import uncertainties
 from halueval.uncertainty.selfcheck_embedding import selfcheck_embedding
 from halueval.uncertainty.selfcheck_ngram import selfcheck_ngram
 from halueval.uncertainty.selfcheck_nli import selfcheck_nli
+from halueval.uncertainty.settings import UncertaintySettings
 
 BORN = "Michael Alan Weiner (born March 31, 1942) is an American radio host."
 TEXTS = st.lists(st.text("ab. ", max_size=8), min_size=1, max_size=5)
@@ -41,6 +45,17 @@ def test_bigrams_by_hand_begin_each_sentence_anew():
     # Of the draw: start-a, a-cat, cat-. and again start-a. With the answer's start-a and a-b there are six.
     found = selfcheck_ngram(["a b"], ["a cat. A"], n=2)
     assert found.sentence_mean == (pytest.approx((math.log(6 / 3) + math.log(6)) / 2),)
+
+
+def test_figures_of_an_answer_are_of_single_tokens_and_of_pairs():
+    draws = (Draw("a cat. A", -1.0, 4), Draw("", -1.0, 0))
+    outcome = Outcome("a b. c", 4, "stop", -0.5, draws=draws)
+    found = uncertainties(outcome, Score(0.5), UncertaintySettings(num_draws=2))
+    for n, name in ((1, "unigram"), (2, "bigram")):
+        expected = selfcheck_ngram(split_sentences("a b. c"), ["a cat. A"], n=n)
+        assert found[f"selfcheck_{name}"].value == pytest.approx(expected.mean)
+        assert found[f"selfcheck_{name}_max"].value == pytest.approx(expected.highest)
+    assert found["selfcheck_bigram"].value != found["selfcheck_unigram"].value
 
 
 def test_chinese_is_counted_by_characters():

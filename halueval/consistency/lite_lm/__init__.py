@@ -39,7 +39,7 @@ class LiteLM(ConsistencyScorer):
     """
 
     name = "lite_lm"
-    version = 2
+    version = 3
     summary = "probability that the claim follows, 0-1: `lite` with what the embedded language model says of each word"
     cost = "model"
     languages = frozenset({"en"})
@@ -57,13 +57,12 @@ class LiteLM(ConsistencyScorer):
 
     def identity(self) -> dict[str, str | int]:
         """With the digests of the coefficients and of both models, and the precision of the language model."""
-        lm = self._lm.identity()
         return {
             **super().identity(),
             "weights_sha256": sha256_text(canonical_json(self._model)),
             "encoder_sha256": self._encoder.digest,
-            "language_model_sha256": lm["weights_sha256"],
-            "dtype": lm["dtype"],
+            "language_model_sha256": self._lm.digest,
+            "dtype": self._lm.dtype,
         }
 
     def verdicts(self, pairs: Sequence[Pair], advance: Advance) -> list[Verdict]:

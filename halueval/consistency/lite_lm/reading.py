@@ -10,7 +10,7 @@ from halueval.consistency.likelihood import prompt
 from halueval.consistency.lite_lm.features import WordTable
 from halueval.consistency.lite_lm.words import word_likelihoods
 from halueval.schema import LoglikelihoodRequest, LoglikelihoodResponse, Response
-from halueval.text import is_cjk
+from halueval.text import joint
 
 TWO_WAYS = "the claim's tokens are not the same with and without the source"
 
@@ -24,7 +24,7 @@ def read_words(model: LanguageModel, pairs: Sequence[Pair]) -> list[WordTable | 
 
 def _requests(pair: Pair) -> tuple[LoglikelihoodRequest, LoglikelihoodRequest]:
     """The claim given its source, and given none."""
-    continuation = ("" if is_cjk(pair.language) else " ") + pair.claim.strip()
+    continuation = joint(pair.language) + pair.claim.strip()
     contexts = prompt(pair.source, pair.language), prompt("", pair.language)
     return LoglikelihoodRequest(contexts[0], continuation), LoglikelihoodRequest(contexts[1], continuation)
 

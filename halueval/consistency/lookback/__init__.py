@@ -40,6 +40,7 @@ class Lookback(ConsistencyScorer):
     """
 
     name = "lookback"
+    version = 2
     summary = "1 - risk of the riskiest tokens, 0-1: a probe of the embedded model's attention (Chuang et al. 2024)"
     cost = "model"
     languages = frozenset({"en"})
@@ -62,7 +63,7 @@ class Lookback(ConsistencyScorer):
         return {
             **super().identity(),
             "weights_sha256": sha256_text(canonical_json(self._model)),
-            "language_model_sha256": self._reader.weights_sha256,
+            "language_model_sha256": self._reader.digest,
             "dtype": self._reader.dtype,
         }
 

@@ -18,7 +18,8 @@ from halueval.consistency.likelihood import prompt
 from halueval.consistency.lookback.attention import Shares, recorded
 from halueval.errors import ModelError
 from halueval.registry import Registry
-from halueval.text import is_cjk
+from halueval.schema import canonical_json, sha256_text
+from halueval.text import joint
 
 if TYPE_CHECKING:
     import torch
@@ -86,9 +87,10 @@ class Reader:
         return resolve_dtype(self._dtype, self._located.spec, resolve_device(self._device))
 
     @property
-    def weights_sha256(self) -> str:
-        """Digest of the weights, for which they need not be loaded."""
-        return self._located.weights_sha256
+    def digest(self) -> str:
+        """Of weights, configuration, tokenizer and adapter together; nothing is loaded for it."""
+        files = self._located.identity(self.dtype).digests(but="chat_template_sha256")
+        return sha256_text(canonical_json(files))
 
     @cached_property
     def _loaded(self) -> tuple[Any, Any]:
@@ -126,7 +128,7 @@ class Reader:
         return out
 
     def _claim(self, index: int, pair: Pair) -> _Claim:
-        lead = "" if is_cjk(pair.language) else " "
+        lead = joint(pair.language)
         found = self._loaded[1](
             lead + pair.claim.strip(), add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
