@@ -165,7 +165,7 @@ def load(
 
 def load_files(
     directory: Path, loader: Any, *, name: str, dtype: str, trust_remote_code: bool = False, **options: Any
-) -> tuple[Any, Any]:
+) -> tuple[Any, PreTrainedTokenizerBase]:
     """Model and tokenizer of a directory, none of whose weights is left random.
 
     Args:
