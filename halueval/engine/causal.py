@@ -19,6 +19,7 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 from halueval.engine.blocks import attending_by
+from halueval.engine.measured import decided
 
 if TYPE_CHECKING:
     import torch
@@ -80,7 +81,8 @@ def causal_blocks(model: PreTrainedModel) -> CausalBlocks | None:
 
 @lru_cache
 def _pays(block: int, heads: int, shared: int, size: int, dtype: torch.dtype) -> bool:
-    return blocks_pay(DECIDING, block, heads, shared, size, dtype)
+    question = f"blocks of {block} queries for {heads} heads of {size} on {shared} in {dtype}"
+    return decided(question, lambda: blocks_pay(DECIDING, block, heads, shared, size, dtype))
 
 
 def attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, block: int) -> torch.Tensor:

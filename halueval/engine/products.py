@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from halueval.engine.measured import decided
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
@@ -71,7 +73,8 @@ def pack_products(model: PreTrainedModel) -> int:
     Returns:
         How many layers were packed; 0 where nothing is to gain.
     """
-    if model.device.type != "cpu" or not packing_pays(model.dtype):
+    dtype = model.dtype
+    if model.device.type != "cpu" or not decided(f"packed products in {dtype}", lambda: packing_pays(dtype)):
         return 0
     from transformers.pytorch_utils import Conv1D
 
