@@ -11,6 +11,7 @@ script adds to the JSON (descriptions of scorers and sets) comes from the code.
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ AIMS = (
     ("summedits_ectsum", "balanced_accuracy", 0.60),
 )
 """What a scorer that needs nothing but PyPI was to reach: set, figure, least value."""
+MEAN_AIM = ("summedits", ("summedits_samsum", "summedits_scitldr", "summedits_ectsum"), "balanced_accuracy", 0.60)
+"""The same of the mean over sets."""
 
 
 def overview(record: dict[str, Any]) -> str:
@@ -77,6 +80,17 @@ def aims(record: dict[str, Any]) -> str:
             value, scorer, best = max(found, key=lambda item: item[0])
             reached = "reached" if value >= least else "missed"
             rows.append((name, f"{FIGURES[figure]} ≥ {number(least, 2)}", f"`{scorer}`", figure_cell(best), reached))
+    label, names, figure, least = MEAN_AIM
+    means = [
+        (mean_of_sets([by_set[name][figure] for name in names]), scorer)
+        for scorer, by_set in record.items()
+        if all(name in by_set and "warning" not in by_set[name] and not by_set[name]["n_unscored"] for name in names)
+    ]
+    if means:
+        best, scorer = max(means, key=lambda item: item[0]["value"])
+        reached = "reached" if best["value"] >= least else "missed"
+        aim = f"{FIGURES[figure]} ≥ {number(least, 2)}"
+        rows.append((f"{label}, mean of {len(names)}", aim, f"`{scorer}`", figure_cell(best), reached))
     if not rows:
         return ""
     said = (
@@ -84,6 +98,14 @@ def aims(record: dict[str, Any]) -> str:
         "would be a little less kind to it."
     )
     return f"## Aims\n\n{said}\n\n" + markdown_table(("set", "aim", "best scorer", "value", ""), rows)
+
+
+def mean_of_sets(figures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean of a figure over independent sets, with the interval that theirs make (MOVER, Zou and Donner 2008)."""
+    value = sum(figure["value"] for figure in figures) / len(figures)
+    below = math.sqrt(sum((figure["value"] - figure["ci_low"]) ** 2 for figure in figures)) / len(figures)
+    above = math.sqrt(sum((figure["ci_high"] - figure["value"]) ** 2 for figure in figures)) / len(figures)
+    return {**figures[0], "value": value, "ci_low": value - below, "ci_high": value + above}
 
 
 def differences(record: dict[str, Any]) -> str:
