@@ -43,6 +43,19 @@ TASK = {
     "metadata": {"version": 1},
 }
 
+SUMMARY = {
+    "task": "letters",
+    "kind": "summarization",
+    "columns": ["text", "short"],
+    "doc_to_text": "{{text}}\nSummary:",
+    "doc_to_target": "{{short}}",
+    "doc_to_source": "{{text}}",
+    "group_by": [],
+    "metric_list": ["consistency", "rougeL"],
+    "primary_metric": "consistency",
+}
+"""What makes `write_task`'s task one whose summaries are checked against their source."""
+
 
 def write_task(directory: Path, *, rows=None, **changes) -> Path:
     """`capitals.yaml` and its data in `directory`; keys of the task may be replaced (None removes one)."""

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 from neural_models import save_pairs
-from runs import prepared, run_fake, write_task
+from runs import SUMMARY, prepared, run_fake, write_task
 
 from halueval.backends.fake import FakeBackend
 from halueval.checking import check_outcomes, checkers_of, describe
@@ -20,17 +20,6 @@ from halueval.scorers.consistency import Consistency, ConsistencyLikelihood
 from halueval.source import DigestError, UnreachableError, Wanted
 from halueval.store import load_run
 
-SUMMARY = {
-    "task": "letters",
-    "kind": "summarization",
-    "columns": ["text", "short"],
-    "doc_to_text": "{{text}}\nSummary:",
-    "doc_to_target": "{{short}}",
-    "doc_to_source": "{{text}}",
-    "group_by": [],
-    "metric_list": ["consistency", "rougeL"],
-    "primary_metric": "consistency",
-}
 ROWS = [
     {"text": f"{name} went home in {year}.", "short": f"{name} went home."}
     for name, year in (("Ann", 1990), ("Bob", 1991), ("Cid", 1992), ("Dot", 1993))

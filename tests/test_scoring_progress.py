@@ -1,7 +1,7 @@
 """What a run tells of the work that comes after the model's answers: checkers, one by one."""
 
 import pytest
-from runs import identity, prepared, write_task
+from runs import SUMMARY, identity, prepared, write_task
 
 from halueval.backends.fake import FakeBackend
 from halueval.consistency.base import ConsistencyScorer, Verdict
@@ -9,17 +9,6 @@ from halueval.errors import ModelError
 from halueval.job import ModelHandle, RunSettings
 from halueval.runner import run_task
 
-SUMMARY = {
-    "task": "letters",
-    "kind": "summarization",
-    "columns": ["text", "short"],
-    "doc_to_text": "{{text}}\nSummary:",
-    "doc_to_target": "{{short}}",
-    "doc_to_source": "{{text}}",
-    "group_by": [],
-    "metric_list": ["consistency", "rougeL"],
-    "primary_metric": "consistency",
-}
 ROWS = [{"text": f"{name} went home.", "short": f"{name} went home."} for name in ("Ann", "Bob", "Cid", "Dot")]
 
 

@@ -116,9 +116,9 @@ def test_neither_order_nor_company_nor_repetition_moves_a_verdict(models, name):
 LONG = "Rome first. " + "The film was long. " * 40
 
 
-def asked_of(name, pair, directory):
+def asked_of(name, pair, directory, **options):
     """The scorer, its verdict, and what it asked."""
-    scorer = create(name, {"model": str(directory), "dtype": "float32", "device": "cpu"})
+    scorer = create(name, {"model": str(directory), "dtype": "float32", "device": "cpu", **options})
     asked = []
     ask = scorer._model.ask
     scorer._model.ask = lambda requests, advance: asked.extend(requests) or ask(requests, advance)
@@ -221,14 +221,8 @@ def test_p_yes_weighs_the_two_answers(models):
 
 
 def p_yes(directory, pair, **options):
-    """The scorer, its verdict, and what it asked."""
-    scorer = PYes(model=str(directory), device="cpu", dtype="float32", **options)
-    asked = []
-    ask = scorer._model.ask
-    scorer._model.ask = lambda requests, advance: asked.extend(requests) or ask(requests, advance)
-    (verdict,) = scorer.score([pair])
-    del scorer._model.ask
-    return scorer, verdict, asked
+    """The same of `p_yes`, with options."""
+    return asked_of("p_yes", pair, directory, **options)
 
 
 def test_a_source_that_does_not_fit_beside_the_question_is_cut_from_its_end_and_counted(models):

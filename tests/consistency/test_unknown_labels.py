@@ -5,7 +5,7 @@ import json
 import pytest
 import yaml
 from neural_models import save_pairs
-from runs import prepared, run_fake, write_task
+from runs import SUMMARY, prepared, run_fake, write_task
 
 from halueval.backends.fake import FakeBackend
 from halueval.checking import _warn
@@ -22,15 +22,7 @@ PAIRS = [
     Pair("A b.", "A c."),
 ]
 SAYS_NOTHING = ("LABEL_0", "LABEL_1", "LABEL_2")
-SUMMARY = {
-    "kind": "summarization",
-    "columns": ["text", "short"],
-    "doc_to_text": "{{text}}\nSummary:",
-    "doc_to_target": "{{short}}",
-    "doc_to_source": "{{text}}",
-    "group_by": [],
-    "primary_metric": "rougeL",
-}
+TASK = {**SUMMARY, "primary_metric": "rougeL"}
 ROWS = [{"text": f"{name} went home in 1990.", "short": f"{name} went home."} for name in ("Ann", "Bob", "Cid")]
 
 
@@ -148,8 +140,8 @@ def test_a_run_has_null_counts_it_says_why_once_and_the_other_figures(tmp_path, 
     monkeypatch.setattr("halueval.checking.create", lambda name, options: makers[name](name, options))
     model = save_pairs(tmp_path / "head", SAYS_NOTHING)
     metric = {"metric": "consistency", "scorer": "nli", "scorer_options": {"model": str(model)}}
-    changes = {**SUMMARY, "metric_list": [metric, "rougeL"]}
-    task = write_task(tmp_path, rows=ROWS, task="letters", **changes)
+    changes = {**TASK, "metric_list": [metric, "rougeL"]}
+    task = write_task(tmp_path, rows=ROWS, **changes)
     backend = FakeBackend(lambda prompt: f"{prompt.split()[0]} went home.")
     found = run_fake(task, tmp_path / "out", backend)[0]
     figure = found.record["metrics"]["consistency"]
@@ -160,7 +152,7 @@ def test_a_run_has_null_counts_it_says_why_once_and_the_other_figures(tmp_path, 
     assert reason.endswith(f"`{EXAMPLE}`")
     assert found.record["metrics"]["rougeL"]["value"] == 1
     assert f"{reason} (3)" in footer(found)
-    prepared(write_task(tmp_path, rows=ROWS, task="others", **changes), RunSettings(output=tmp_path / "out"))
+    prepared(write_task(tmp_path, rows=ROWS, **changes | {"task": "others"}), RunSettings(output=tmp_path / "out"))
     assert caplog.text.count(f"figure consistency will have no value: {reason}") == 1
 
 
