@@ -7,23 +7,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from small_sets import TINY_SET
 
 from halueval.consistency import catalog
 from halueval.consistency.base import ConsistencyScorer, Verdict
 from halueval.errors import ModelError
 from halueval.validation.fitted import seen_before
 
-SET = {
-    "name": "tiny",
-    "about": "Made up.",
-    "license": "CC0-1.0",
-    "citation": "nobody",
-    "files": {"rows": "tiny.jsonl"},
-    "reader": "flat",
-    "columns": {"source": "text", "claim": "claim", "label": "label", "system": "system", "error_types": "errors"},
-    "label": {"consistent": [1], "inconsistent": [0]},
-    "validation": {"share": 0.4},
-}
+SET = {**TINY_SET, "columns": {**TINY_SET["columns"], "system": "system", "error_types": "errors"}}
 
 
 class Share(ConsistencyScorer):

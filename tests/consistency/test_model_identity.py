@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 from safetensors.numpy import load_file, save_file
+from small_sets import TINY_SET
 
 from halueval.consistency.base import Pair
 from halueval.consistency.catalog import create
@@ -135,17 +136,7 @@ def test_an_encoder_that_is_a_file_is_refused(tmp_path):
         create("embedding", {"model": str(path)}).identity()
 
 
-SET = {
-    "name": "tiny",
-    "about": "Made up.",
-    "license": "CC0-1.0",
-    "citation": "nobody",
-    "files": {"rows": "tiny.jsonl"},
-    "reader": "flat",
-    "columns": {"source": "text", "claim": "claim", "label": "label"},
-    "label": {"consistent": [1], "inconsistent": [0]},
-    "validation": {"share": 0.5},
-}
+SET = {**TINY_SET, "validation": {"share": 0.5}}
 
 
 def test_validate_scorer_says_in_one_line_that_an_encoder_has_no_tokenizer(copied, tmp_path, invoke):

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from neural_models import save_pairs
 from runs import SUMMARY, prepared, run_fake, write_task
+from small_sets import TINY_SET
 
 from halueval.backends.fake import FakeBackend
 from halueval.checking import _warn
@@ -159,20 +160,9 @@ def test_a_run_has_null_counts_it_says_why_once_and_the_other_figures(tmp_path, 
 @pytest.fixture
 def annotated(tmp_path):
     """A set of eight rows; the arguments that name it."""
-    rows = [{"source": f"town {i} has a river", "claim": f"town {i}", "label": i % 2} for i in range(8)]
-    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    spec = {
-        "name": "tiny",
-        "about": "Made up.",
-        "license": "CC0-1.0",
-        "citation": "nobody",
-        "files": {"rows": "rows.jsonl"},
-        "reader": "flat",
-        "validation": {"share": 0.4},
-        "columns": {"source": "source", "claim": "claim", "label": "label"},
-        "label": {"consistent": [1], "inconsistent": [0]},
-    }
-    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(spec))
+    rows = [{"text": f"town {i} has a river", "claim": f"town {i}", "label": i % 2} for i in range(8)]
+    (tmp_path / "tiny.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (tmp_path / "tiny.yaml").write_text(yaml.safe_dump(TINY_SET))
     return ("--on", tmp_path / "tiny.yaml", "--data-dir", tmp_path, "--n-resamples", 100)
 
 
